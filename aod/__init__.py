@@ -1,0 +1,1 @@
+"""aod: keeps the evidence of slow, failing and hanging SMB operations."""

@@ -1,0 +1,53 @@
+"""What can go wrong, and the exit code that goes with it.
+
+    AodError              what failed, on what, and what to do next
+    ├── ConfigError       the config or the command line: exit code 2
+    ├── SurroundingsError the machine: root, BTF, cifs, an output directory: exit code 1
+    │   └── TracerError   a libbpf call failed
+    └── BundleError       a bundle that is not one, or is damaged: exit code 1
+"""
+
+import errno
+import os
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class AodError(Exception):
+    """Base of all errors that are told to the user as one sentence."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(AodError):
+    """All that is wrong in one config; `problems` holds a line each."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class SurroundingsError(AodError):
+    """The machine does not offer what aod needs."""
+
+
+class TracerError(SurroundingsError):
+    """A call into libbpf failed.
+
+    `code` is the positive errno (0 when libbpf gave none).
+    """
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(f"{message}: {os.strerror(code)}" if code else message)
+        self.code = code
+
+    @property
+    def is_permission(self) -> bool:
+        """Whether the kernel refused for lack of a capability."""
+        return self.code in (errno.EPERM, errno.EACCES)
+
+
+class BundleError(AodError):
+    """A file that should be a bundle cannot be read as one."""

@@ -1,0 +1,108 @@
+"""SMB operations as numpy arrays; the dtype is made from bpf/event.h.
+
+All times are CLOCK_MONOTONIC nanoseconds. A batch has shape (n,) and dtype `EVENT`.
+"""
+
+import enum
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aod import smb
+from aod._event import ffi
+
+Events: TypeAlias = NDArray[np.void]
+"""Shape (n,), dtype EVENT."""
+
+
+def _dtype(struct: str) -> np.dtype[np.void]:
+    """Build the dtype of a C struct with its very offsets; `char x[n]` becomes `S<n>`."""
+    fields = {name: field for name, field in ffi.typeof(struct).fields if name != "pad"}
+    return np.dtype(
+        {
+            "names": list(fields),
+            "formats": [_format(field.type) for field in fields.values()],
+            "offsets": [field.offset for field in fields.values()],
+            "itemsize": ffi.sizeof(struct),
+        }
+    )
+
+
+def _format(ctype: Any) -> str:
+    if ctype.kind == "array":
+        return f"S{ctype.length}"
+    sign = "u" if int(ffi.cast(ctype, -1)) > 0 else "i"
+    return f"{sign}{ffi.sizeof(ctype)}"
+
+
+def _value(enumeration: str, name: str) -> int:
+    return int(ffi.typeof(f"enum {enumeration}").relements[name])
+
+
+EVENT = _dtype("struct aod_event")
+REQUEST = _dtype("struct aod_request")
+REQUEST_KEY = _dtype("struct aod_request_key")
+WAIT = _dtype("struct aod_wait")
+
+
+class Kind(enum.IntEnum):
+    """What an event tells of."""
+
+    COMPLETED = _value("aod_kind", "AOD_COMPLETED")
+    ABORTED = _value("aod_kind", "AOD_ABORTED")
+    UNSENT = _value("aod_kind", "AOD_UNSENT")
+    RECONNECT = _value("aod_kind", "AOD_RECONNECT")
+    SESSION_EXPIRED = _value("aod_kind", "AOD_SESSION_EXPIRED")
+    CREDIT_WAIT = _value("aod_kind", "AOD_CREDIT_WAIT")
+    SERVER_BREAK = _value("aod_kind", "AOD_SERVER_BREAK")
+    UNANSWERED = _value("aod_kind", "AOD_UNANSWERED")
+
+
+class Flag(enum.IntFlag):
+    """What is special about a request."""
+
+    PENDED = _value("aod_flag", "AOD_PENDED")
+    RELATED = _value("aod_flag", "AOD_RELATED")
+    ENCRYPTED = _value("aod_flag", "AOD_ENCRYPTED")
+    WRITEBACK = _value("aod_flag", "AOD_WRITEBACK")
+    SECONDARY = _value("aod_flag", "AOD_SECONDARY")
+    SELF = _value("aod_flag", "AOD_SELF")
+
+
+class Count(enum.IntEnum):
+    """Index of a counter in the kernel's ledger."""
+
+    REQUESTS = _value("aod_count", "AOD_COUNT_REQUESTS")
+    COMPLETED = _value("aod_count", "AOD_COUNT_COMPLETED")
+    ABORTED = _value("aod_count", "AOD_COUNT_ABORTED")
+    UNTRACKED = _value("aod_count", "AOD_COUNT_UNTRACKED")
+    PDUS = _value("aod_count", "AOD_COUNT_PDUS")
+    INTERIM = _value("aod_count", "AOD_COUNT_INTERIM")
+    BREAKS = _value("aod_count", "AOD_COUNT_BREAKS")
+    UNMATCHED = _value("aod_count", "AOD_COUNT_UNMATCHED")
+    EVENTS = _value("aod_count", "AOD_COUNT_EVENTS")
+    LOST = _value("aod_count", "AOD_COUNT_LOST")
+
+
+COMMANDS = _value("aod_limit", "AOD_COMMANDS")
+"""Size of a table that is indexed by command."""
+
+
+def empty(length: int = 0) -> Events:
+    """Return `length` events of zeros."""
+    return np.zeros(length, dtype=EVENT)
+
+
+def server_ns(events: Events) -> NDArray[np.uint64]:
+    """Return the time on the wire and at the server: latency - queue - payload, shape (n,)."""
+    result: NDArray[np.uint64] = events["latency_ns"] - events["queue_ns"] - events["payload_ns"]
+    return result
+
+
+def fill_errors(events: Events) -> None:
+    """Set `error` of completed events to the negative errno of their status, in place."""
+    completed = (events["kind"] == Kind.COMPLETED) & (events["status"] != 0)
+    codes, where = np.unique(events["status"][completed], return_inverse=True)
+    errors = np.array([-smb.status_error(int(code)) for code in codes], dtype=np.int32)
+    events["error"][completed] = errors[where] if codes.size else 0

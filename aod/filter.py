@@ -1,0 +1,98 @@
+"""Which operations are slow or failed: for the kernel's probes and for the detectors alike."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aod import smb
+from aod.events import COMMANDS, Events, Flag
+
+NEVER = np.iinfo(np.uint64).max
+ALL_COMMANDS = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class StatusVerdict:
+    """Which statuses count, each for some commands.
+
+    `failures` tells whether a failure (severity warning or error) counts unless excepted;
+    `exceptions` maps an NTSTATUS to the commands, a bit each, for which that is reversed.
+    Success never counts.
+    """
+
+    failures: bool = False
+    exceptions: Mapping[int, int] = field(default_factory=dict)
+
+    def commands(self, status: int) -> int:
+        """Return the commands, a bit each, for which the status counts."""
+        by_default = ALL_COMMANDS if self.failures and status >= smb.LOWEST_ERROR else 0
+        return by_default ^ self.exceptions.get(status, 0)
+
+    def counts(
+        self, statuses: NDArray[np.uint32], commands: NDArray[np.uint16]
+    ) -> NDArray[np.bool]:
+        """Return which of the (n,) operations count."""
+        codes, where = np.unique(statuses, return_inverse=True)
+        masks = np.array([self.commands(int(code)) if code else 0 for code in codes], np.uint32)
+        if not codes.size:
+            return np.zeros(0, np.bool)
+        result: NDArray[np.bool] = masks[where] >> (commands & (COMMANDS - 1)) & 1 != 0
+        return result
+
+    def __or__(self, other: "StatusVerdict") -> "StatusVerdict":
+        return status_verdict(
+            self.failures or other.failures,
+            {
+                status: self.commands(status) | other.commands(status)
+                for status in self.exceptions.keys() | other.exceptions.keys()
+            },
+        )
+
+
+def status_verdict(failures: bool, commands: Mapping[int, int]) -> StatusVerdict:
+    """Make the verdict in which the named statuses count for just these commands."""
+    default = StatusVerdict(failures)
+    return StatusVerdict(
+        failures,
+        {
+            status: wanted ^ default.commands(status)
+            for status, wanted in commands.items()
+            if wanted != default.commands(status)
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What the kernel shall send.
+
+    `thresholds_ns` has shape (2, COMMANDS), dtype uint64: the latency from which a command
+    is sent, and in row 1 the same for one that the server answered with STATUS_PENDING first.
+    """
+
+    thresholds_ns: NDArray[np.uint64] = field(
+        default_factory=lambda: np.full((2, COMMANDS), NEVER, np.uint64)
+    )
+    statuses: StatusVerdict = field(default_factory=StatusVerdict)
+
+    def __or__(self, other: "Filter") -> "Filter":
+        return Filter(
+            np.minimum(self.thresholds_ns, other.thresholds_ns), self.statuses | other.statuses
+        )
+
+
+def union(filters: Iterable[Filter]) -> Filter:
+    """Return the filter that lets through what any of them does."""
+    return reduce(Filter.__or__, filters, Filter())
+
+
+def event_thresholds_ns(thresholds_ns: NDArray[np.uint64], events: Events) -> NDArray[np.uint64]:
+    """Return the threshold that applies to each event, shape (n,)."""
+    pended = (events["flags"] & Flag.PENDED) != 0
+    result: NDArray[np.uint64] = thresholds_ns[
+        pended.astype(np.intp), events["command"] & (COMMANDS - 1)
+    ]
+    return result

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The ring `events`, what may enter it, and the counters. */
+#ifndef AOD_RING_H
+#define AOD_RING_H
+
+#include "cifs.h"
+#include "event.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, AOD_COUNTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} ledger SEC(".maps");
+
+/* Nanoseconds from which a command is slow: [command], and [AOD_COMMANDS + command] once pended. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * AOD_COMMANDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} latency_thresholds SEC(".maps");
+
+/* [0]: whether failures are sent unless excepted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} send_failures SEC(".maps");
+
+/* NTSTATUS -> the commands, a bit each, for which the default is reversed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u32);
+} status_exceptions SEC(".maps");
+
+/* Process ids of aod and its children. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, __u8);
+} own_processes SEC(".maps");
+
+static __always_inline void count(__u32 which)
+{
+	__u64 *counter = bpf_map_lookup_elem(&ledger, &which);
+
+	if (counter)
+		*counter += 1;
+}
+
+static __always_inline bool is_slow(__u64 latency_ns, __u16 command, bool pended)
+{
+	__u32 index = command & (AOD_COMMANDS - 1);
+	__u64 *threshold_ns;
+
+	if (pended)
+		index += AOD_COMMANDS;
+	threshold_ns = bpf_map_lookup_elem(&latency_thresholds, &index);
+	return threshold_ns && latency_ns >= *threshold_ns;
+}
+
+static __always_inline bool is_failure(__u32 status)
+{
+	return status >= SMB2_STATUS_ERROR;
+}
+
+static __always_inline bool is_wanted_status(__u32 status, __u16 command)
+{
+	__u32 zero = 0, *commands, *by_default;
+	bool wanted;
+
+	if (!status)
+		return false;
+	by_default = bpf_map_lookup_elem(&send_failures, &zero);
+	wanted = by_default && *by_default && is_failure(status);
+	commands = bpf_map_lookup_elem(&status_exceptions, &status);
+	if (commands && *commands >> (command & (AOD_COMMANDS - 1)) & 1)
+		wanted = !wanted;
+	return wanted;
+}
+
+/* Reserve a zeroed event, or count the loss. */
+static __always_inline struct aod_event *reserve_event(void)
+{
+	struct aod_event *event;
+
+	count(AOD_COUNT_EVENTS);
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		count(AOD_COUNT_LOST);
+		return NULL;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	return event;
+}
+
+#endif

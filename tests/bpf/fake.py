@@ -1,0 +1,67 @@
+"""A made-up SMB connection in front of the real probes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from aod.events import COMMANDS, Events
+from aod.filter import Filter
+from aod.smb import Command
+from aod.tracer.program import Tracer
+
+RELATED = 4
+ASYNC = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is in the header of one request."""
+
+    message_id: int
+    command: Command = Command.SMB2_CREATE
+    flags: int = 0
+    tree_id: int = 5
+    session_id: int = 77
+    file_id: int = 0
+
+
+class Fake:
+    """Calls the probes' code as cifs.ko would."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self.tracer = tracer
+        tracer.set_filter(Filter(thresholds_ns=np.zeros((2, COMMANDS), np.uint64)))
+
+    def send(self, *requests: Request, connection_id: int = 1, flags: int = 0) -> None:
+        """Send one compound."""
+        fields = [connection_id, len(requests), flags]
+        for request in requests:
+            fields += [request.command, request.flags, request.message_id, request.tree_id]
+            fields += [request.session_id, request.file_id]
+        fields += [0] * (3 + 4 * 6 - len(fields))
+        self.tracer.run("fake_send", np.array(fields, np.uint64).tobytes())
+
+    def receive(
+        self,
+        message_id: int,
+        status: int = 0,
+        connection_id: int = 1,
+        flags: int = 0,
+        credits_granted: int = 1,
+    ) -> None:
+        """Receive one response, or one part of a compound."""
+        fields = [connection_id, status, message_id, flags, credits_granted]
+        self.tracer.run("fake_receive", np.array(fields, np.uint64).tobytes())
+
+    def enter(self, name: str) -> None:
+        """Enter `sync`, `async` or `wait_credits` as this thread."""
+        prefix = "fake_" if name == "wait_credits" else "fake_enter_"
+        self.tracer.run(prefix + name, bytes(8))
+
+    def events(self) -> Events:
+        """Return what came through the ring."""
+        return self.tracer.ring.read()
+
+    def open_message_ids(self) -> list[int]:
+        """Return what the map of requests in flight holds."""
+        return sorted(self.tracer.open_requests()[0]["message_id"].tolist())

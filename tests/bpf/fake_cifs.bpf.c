@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The probes' own code, fed with requests and responses made up by a test.
+ *
+ * Runs on a kernel without cifs: the structures lie in a map, and the object's
+ * own BTF serves as the target's, so that CO-RE finds the fields where they are.
+ */
+#include "../../bpf/smb.bpf.c"
+
+enum { FAKE_REQUESTS = 4 };
+
+struct fake {
+	struct TCP_Server_Info server;
+	struct smb_rqst rqst[FAKE_REQUESTS];
+	struct kvec segments[FAKE_REQUESTS];
+	struct smb2_request requests[FAKE_REQUESTS];
+	struct smb2_header response;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fake);
+} fake SEC(".maps");
+
+struct fake_send {
+	__u64 connection_id, requests, flags;
+	struct {
+		__u64 command, flags, message_id, tree_id, session_id, file_id;
+	} request[FAKE_REQUESTS];
+};
+
+struct fake_receive {
+	__u64 connection_id, status, message_id, flags, credits;
+};
+
+static __always_inline struct fake *the_fake(__u64 connection_id)
+{
+	__u32 zero = 0;
+	struct fake *it = bpf_map_lookup_elem(&fake, &zero);
+
+	if (it) {
+		it->server.conn_id = connection_id;
+		it->server.pdu_size = 76;
+		it->server.in_flight = 3;
+	}
+	return it;
+}
+
+SEC("syscall")
+int fake_send(struct fake_send *ctx)
+{
+	struct fake *it = the_fake(ctx->connection_id);
+
+	if (!it)
+		return -ENOENT;
+#pragma unroll
+	for (int i = 0; i < FAKE_REQUESTS; i++) {
+		struct smb2_request *wire = &it->requests[i];
+
+		wire->header.protocol_id = SMB2_PROTOCOL_ID;
+		wire->header.command = ctx->request[i].command;
+		wire->header.flags = ctx->request[i].flags;
+		wire->header.message_id = ctx->request[i].message_id;
+		wire->tree_id = ctx->request[i].tree_id;
+		wire->session_id = ctx->request[i].session_id;
+		wire->at72 = wire->at80 = wire->at88 = ctx->request[i].file_id;
+		it->segments[i].iov_base = wire;
+		it->segments[i].iov_len = 64;
+		it->rqst[i].rq_iov = &it->segments[i];
+	}
+	return request_sent(&it->server, ctx->requests, it->rqst, ctx->flags);
+}
+
+SEC("syscall")
+int fake_receive(struct fake_receive *ctx)
+{
+	struct fake *it = the_fake(ctx->connection_id);
+
+	if (!it)
+		return -ENOENT;
+	it->response.protocol_id = SMB2_PROTOCOL_ID;
+	it->response.status = ctx->status;
+	it->response.message_id = ctx->message_id;
+	it->response.flags = ctx->flags;
+	it->response.credits = ctx->credits;
+	return response_received(&it->server, &it->response);
+}
+
+SEC("syscall")
+int fake_enter_sync(struct pt_regs *ctx)
+{
+	return entered(false);
+}
+
+SEC("syscall")
+int fake_enter_async(struct pt_regs *ctx)
+{
+	return entered(true);
+}
+
+SEC("syscall")
+int fake_wait_credits(struct pt_regs *ctx)
+{
+	return credits_awaited();
+}

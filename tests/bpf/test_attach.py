@@ -1,0 +1,79 @@
+"""The kprobe programs in place, as far as a kernel without cifs allows."""
+
+import ctypes
+import threading
+from pathlib import Path
+
+import pytest
+
+from aod.errors import TracerError
+from aod.events import Count
+from aod.tracer.program import OBJECT, Tracer
+from tests.bpf.conftest import HERE
+
+
+def function_in_libc(name: str) -> tuple[Path, int]:
+    """Return the file that holds a function, and the function's offset in it."""
+    address = ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value
+    assert address is not None
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, _, offset, *_, path = line.split(maxsplit=5)
+        start, end = (int(part, 16) for part in span.split("-"))
+        if start <= address < end:
+            return Path(path.strip()), address - start + int(offset, 16)
+    raise AssertionError(name)
+
+
+def test_every_program_passes_the_verifier(tracer: Tracer) -> None:
+    assert tracer.ledger()[Count.REQUESTS] == 0
+
+
+def test_a_kprobe_program_fires_as_a_uprobe(tracer: Tracer) -> None:
+    tracer.attach_uprobe("compound_send_recv", *function_in_libc("getppid"))
+
+    ctypes.CDLL(None).getppid()
+
+    assert threading.get_native_id() in tracer.waiting_threads()
+
+
+def test_a_detached_program_no_longer_fires(tracer: Tracer) -> None:
+    tracer.attach_uprobe("compound_send_recv", *function_in_libc("getppid"))
+    tracer.detach()
+
+    ctypes.CDLL(None).getppid()
+
+    assert tracer.waiting_threads() == set()
+
+
+def test_a_request_that_cannot_be_read_is_untracked(tracer: Tracer) -> None:
+    tracer.attach_uprobe("smb_send_rqst", *function_in_libc("abs"))
+    nonsense = ctypes.c_long(1)
+
+    ctypes.CDLL(None).abs(nonsense, nonsense, nonsense)
+
+    ledger = tracer.ledger()
+    assert ledger[Count.REQUESTS] == ledger[Count.UNTRACKED] == 1
+
+
+def test_attaching_without_cifs_names_the_probe(tracer: Tracer) -> None:
+    if Path("/proc/fs/cifs").exists():
+        pytest.skip("cifs is loaded here")
+
+    with pytest.raises(TracerError, match="attaching kprobe/__smb2_find_mid failed"):
+        tracer.attach()
+
+
+def test_a_file_that_is_no_object_is_refused() -> None:
+    with pytest.raises(TracerError, match="opening"):
+        Tracer(HERE / "fake.py")
+
+
+def test_nothing_is_left_open_by_a_tracer_that_was_closed() -> None:
+    with Tracer(btf=OBJECT):
+        pass
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    with Tracer(btf=OBJECT):
+        pass
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -1,0 +1,278 @@
+"""The traps of cifs, as far as they can be set without it."""
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from aod.events import COMMANDS, Count, Flag, Kind
+from aod.filter import ALL_COMMANDS, NEVER, Filter, status_verdict
+from aod.smb import PENDING, Command
+from tests.bpf.fake import ASYNC, RELATED, Fake, Request
+
+ACCESS_DENIED = 0xC0000022
+NOT_FOUND = 0xC0000034
+MS = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def _ledger_closes(fake: Fake) -> Iterator[None]:
+    """Every request and every response is accounted for, whatever the test did."""
+    yield
+    ledger = fake.tracer.ledger()
+    ended = ledger[Count.COMPLETED] + ledger[Count.ABORTED] + ledger[Count.UNTRACKED]
+    assert ledger[Count.REQUESTS] == ended + len(fake.open_message_ids())
+    known = ledger[Count.COMPLETED] + ledger[Count.INTERIM] + ledger[Count.BREAKS]
+    assert ledger[Count.PDUS] == known + ledger[Count.UNMATCHED]
+
+
+def test_a_request_is_told_with_who_sent_it(fake: Fake) -> None:
+    fake.send(Request(9, Command.SMB2_READ, file_id=0xABCD))
+    fake.receive(9, status=ACCESS_DENIED, credits_granted=4)
+
+    (event,) = fake.events()
+
+    assert (event["kind"], event["command"]) == (Kind.COMPLETED, Command.SMB2_READ)
+    assert (event["status"], event["error"]) == (ACCESS_DENIED, -errno.EACCES)
+    assert (event["pid"], event["tid"]) == (os.getpid(), threading.get_native_id())
+    assert (event["session_id"], event["tree_id"], event["file_id"]) == (77, 5, 0xABCD)
+    assert (event["connection_id"], event["message_id"]) == (1, 9)
+    assert (event["credits_granted"], event["response_bytes"], event["in_flight"]) == (4, 76, 3)
+    assert event["comm"] == b"python"[:15] or event["comm"].startswith(b"py")
+    assert fake.open_message_ids() == []
+
+
+def test_an_interim_response_keeps_the_request_open(fake: Fake) -> None:
+    fake.send(Request(3, Command.SMB2_LOCK))
+    fake.receive(3, status=PENDING)
+
+    assert fake.open_message_ids() == [3]
+    fake.receive(3)
+
+    (event,) = fake.events()
+    assert event["flags"] == Flag.PENDED
+    assert 0 < event["pended_ns"] < event["latency_ns"]
+
+
+def test_a_pended_response_is_found_though_its_tree_id_is_an_async_id(fake: Fake) -> None:
+    fake.send(Request(4, Command.SMB2_CHANGE_NOTIFY))
+    fake.receive(4, status=PENDING, flags=ASYNC)
+    fake.receive(4, flags=ASYNC)
+
+    assert fake.events().size == 1
+    assert fake.tracer.ledger()[Count.UNMATCHED] == 0
+
+
+def test_message_ids_of_two_connections_do_not_collide(fake: Fake) -> None:
+    fake.send(Request(7, Command.SMB2_READ), connection_id=1)
+    fake.send(Request(7, Command.SMB2_WRITE), connection_id=2)
+    fake.receive(7, connection_id=2)
+
+    (event,) = fake.events()
+
+    assert (event["connection_id"], event["command"]) == (2, Command.SMB2_WRITE)
+    assert fake.open_message_ids() == [7]
+
+
+def test_an_entry_that_a_reconnect_overwrites_is_aborted(fake: Fake) -> None:
+    fake.send(Request(0, Command.SMB2_WRITE))
+    fake.send(Request(0, Command.SMB2_NEGOTIATE))
+
+    (aborted,) = fake.events()
+
+    assert (aborted["kind"], aborted["command"]) == (Kind.ABORTED, Command.SMB2_WRITE)
+    assert aborted["error"] == -errno.EAGAIN
+    fake.receive(0)
+    assert fake.events()["command"].tolist() == [Command.SMB2_NEGOTIATE]
+
+
+def test_a_failed_compound_leaves_no_request_behind(fake: Fake) -> None:
+    for first in range(0, 600, 3):
+        fake.send(
+            Request(first, Command.SMB2_CREATE),
+            Request(first + 1, Command.SMB2_QUERY_INFO, RELATED),
+            Request(first + 2, Command.SMB2_CLOSE, RELATED),
+        )
+        for message_id in range(first, first + 3):
+            fake.receive(message_id, status=NOT_FOUND)
+
+    assert fake.open_message_ids() == []
+    assert fake.events().size == 600
+
+
+def test_the_followers_of_a_failure_are_secondary(fake: Fake) -> None:
+    fake.send(
+        Request(1, Command.SMB2_CREATE),
+        Request(2, Command.SMB2_QUERY_INFO, RELATED),
+        Request(3, Command.SMB2_CLOSE, RELATED),
+    )
+    for message_id in (1, 2, 3):
+        fake.receive(message_id, status=NOT_FOUND)
+
+    flags = fake.events()["flags"].tolist()
+
+    assert flags == [0, *[Flag.RELATED | Flag.SECONDARY] * 2]
+
+
+def test_a_failure_in_the_middle_of_a_compound_is_not_secondary(fake: Fake) -> None:
+    fake.send(
+        Request(1, Command.SMB2_CREATE),
+        Request(2, Command.SMB2_SET_INFO, RELATED),
+        Request(3, Command.SMB2_CLOSE, RELATED),
+    )
+    for message_id, status in ((1, 0), (2, ACCESS_DENIED), (3, 0)):
+        fake.receive(message_id, status=status)
+
+    assert fake.events()["flags"].tolist() == [0, Flag.RELATED, Flag.RELATED]
+
+
+def test_each_part_of_a_compound_knows_its_place(fake: Fake) -> None:
+    fake.send(Request(1), Request(2, flags=RELATED), Request(3, flags=RELATED))
+    for message_id in (1, 2, 3):
+        fake.receive(message_id)
+
+    assert fake.events()["compound_index"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("command", "file_id"), [(8, 42), (5, 0), (6, 42), (16, 42), (13, 0)])
+def test_a_file_id_is_read_where_the_command_has_one(
+    fake: Fake, command: int, file_id: int
+) -> None:
+    fake.send(Request(1, Command(command), file_id=42))
+    fake.receive(1)
+
+    assert fake.events()["file_id"].tolist() == [file_id]
+
+
+def test_a_break_from_the_server_is_no_response(fake: Fake) -> None:
+    fake.receive(2**64 - 1)
+
+    assert fake.events().size == 0
+    assert fake.tracer.ledger()[Count.BREAKS] == 1
+
+
+def test_the_response_to_a_request_that_was_not_seen_is_unmatched(fake: Fake) -> None:
+    fake.receive(99)
+
+    assert fake.tracer.ledger()[Count.UNMATCHED] == 1
+
+
+def test_an_encrypted_request_is_marked(fake: Fake) -> None:
+    fake.send(Request(1), flags=0x800)
+    fake.receive(1)
+
+    assert fake.events()["flags"].tolist() == [Flag.ENCRYPTED]
+
+
+def test_latency_begins_when_the_caller_entered_cifs(fake: Fake) -> None:
+    fake.enter("sync")
+    fake.send(Request(1), Request(2, flags=RELATED))
+    fake.receive(1)
+    fake.receive(2)
+
+    events = fake.events()
+
+    assert (events["queue_ns"] > 0).all()
+    assert (events["latency_ns"] > events["queue_ns"]).all()
+
+
+def test_the_wait_for_credits_counts_for_an_async_read(fake: Fake) -> None:
+    fake.enter("wait_credits")
+    between_ns = 5 * MS
+    _spin(between_ns)
+    fake.enter("async")
+    fake.send(Request(1, Command.SMB2_READ))
+    fake.receive(1)
+
+    assert fake.events()["queue_ns"][0] > between_ns
+
+
+def test_a_wait_for_credits_that_came_to_nothing_does_not_count_for_an_echo(fake: Fake) -> None:
+    fake.enter("wait_credits")
+    waited_ns = 5 * MS
+    _spin(waited_ns)
+    fake.enter("async")
+    fake.send(Request(1, Command.SMB2_ECHO))
+    fake.receive(1)
+
+    assert fake.events()["queue_ns"][0] < waited_ns
+
+
+def test_a_request_without_an_entry_of_its_own_has_no_queue_time(fake: Fake) -> None:
+    fake.enter("sync")
+    fake.send(Request(1))
+    fake.send(Request(2))
+    fake.receive(2)
+
+    assert fake.events()["queue_ns"].tolist() == [0]
+
+
+def test_requests_of_our_own_are_marked(fake: Fake) -> None:
+    with fake.tracer.own(os.getpid()):
+        fake.send(Request(1))
+        fake.receive(1)
+    fake.send(Request(2))
+    fake.receive(2)
+
+    assert fake.events()["flags"].tolist() == [Flag.SELF, 0]
+
+
+def test_only_what_is_slow_or_failed_enters_the_ring(fake: Fake) -> None:
+    thresholds_ns = np.full((2, COMMANDS), NEVER, np.uint64)
+    thresholds_ns[0, Command.SMB2_READ] = 0
+    statuses = status_verdict(False, {ACCESS_DENIED: ALL_COMMANDS})
+    fake.tracer.set_filter(Filter(thresholds_ns, statuses))
+
+    for message_id, (command, status) in enumerate(
+        [(8, 0), (9, 0), (9, ACCESS_DENIED), (9, NOT_FOUND), (8, NOT_FOUND)]
+    ):
+        fake.send(Request(message_id, Command(command)))
+        fake.receive(message_id, status=status)
+
+    assert fake.events()["message_id"].tolist() == [0, 2, 4]
+
+
+def test_the_kernel_and_the_detector_judge_a_status_alike(fake: Fake) -> None:
+    quiet = status_verdict(True, {NOT_FOUND: ALL_COMMANDS & ~(1 << Command.SMB2_CREATE)})
+    never = np.full((2, COMMANDS), NEVER, np.uint64)
+    fake.tracer.set_filter(Filter(never, quiet))
+    cases = [(5, NOT_FOUND), (11, NOT_FOUND), (5, ACCESS_DENIED), (5, 0), (5, 0x10B)]
+
+    for message_id, (command, status) in enumerate(cases):
+        fake.send(Request(message_id, Command(command)))
+        fake.receive(message_id, status=status)
+
+    commands, statuses = (np.array(column, np.uint32) for column in zip(*cases, strict=True))
+    expected = np.flatnonzero(quiet.counts(statuses, commands.astype(np.uint16)))
+    assert fake.events()["message_id"].tolist() == expected.tolist()
+
+
+def test_a_narrower_filter_takes_the_old_exceptions_back(fake: Fake) -> None:
+    never = np.full((2, COMMANDS), NEVER, np.uint64)
+    fake.tracer.set_filter(Filter(never, status_verdict(False, {ACCESS_DENIED: ALL_COMMANDS})))
+    fake.tracer.set_filter(Filter(never, status_verdict(False, {NOT_FOUND: ALL_COMMANDS})))
+
+    fake.send(Request(1))
+    fake.receive(1, status=ACCESS_DENIED)
+
+    assert fake.events().size == 0
+
+
+def test_a_full_map_is_counted(fake: Fake) -> None:
+    for start in range(0, 40960, 4):
+        fake.send(*(Request(message_id) for message_id in range(start, start + 4)))
+
+    fake.send(Request(50000))
+
+    assert fake.tracer.ledger()[Count.UNTRACKED] == 1
+
+
+def _spin(duration_ns: int) -> None:
+    import time
+
+    until_ns = time.monotonic_ns() + duration_ns
+    while time.monotonic_ns() < until_ns:
+        pass
