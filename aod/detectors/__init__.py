@@ -1,0 +1,18 @@
+"""The detectors, by the `type` that the config names them with."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aod.detectors.detector import Detector
+
+TABLE = {
+    "Latency": "aod.detectors.latency",
+    "Error": "aod.detectors.error",
+}
+
+
+def load(kind: str) -> "type[Detector]":
+    """Return the detector class of a config `type`."""
+    detector: type[Detector] = getattr(importlib.import_module(TABLE[kind]), kind)
+    return detector

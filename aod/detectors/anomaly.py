@@ -1,0 +1,76 @@
+"""What a detector finds: the anomaly and its evidence."""
+
+import enum
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from aod.events import Events, empty
+
+FIRST = 1000
+WORST = 1000
+"""Events kept of one anomaly: the first, and beside them the slowest; the rest is counted."""
+
+
+class AnomalyType(enum.StrEnum):
+    """The kinds of trouble."""
+
+    LATENCY = "latency"
+    ERROR = "error"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """One finding, with its evidence.
+
+    `timestamp` is nanoseconds since the epoch when it was raised (0 until the service has
+    stamped it: a detector reads no clock); `raised_ns` is the same in CLOCK_MONOTONIC.
+    `count` violations were found within windows of `window_ns`; `events` holds the violating
+    operations in order of completion, at most FIRST + WORST of them.
+    """
+
+    anomaly: AnomalyType
+    name: str
+    raised_ns: int
+    timestamp: int = 0
+    emergency: bool = False
+    count: int = 0
+    window_ns: int = 0
+    events: Events = field(default_factory=empty)
+    reason: str = ""
+
+    @property
+    def key(self) -> str:
+        """What cooldowns go by: the name, and whether it is an emergency."""
+        return f"{self.name}:emergency" if self.emergency else self.name
+
+    @property
+    def worst(self) -> np.void | None:
+        """The slowest violating operation, if there is one."""
+        if not self.events.size:
+            return None
+        slowest: np.void = self.events[np.argmax(self.events["latency_ns"])]
+        return slowest
+
+    def stamped(self, wall_offset_ns: int) -> "Anomaly":
+        """Return the anomaly with its wall time: raised_ns + wall_offset_ns."""
+        return replace(self, timestamp=self.raised_ns + wall_offset_ns)
+
+    def merged(self, later: "Anomaly") -> "Anomaly":
+        """Return this anomaly with the evidence of a repeat added to it."""
+        return replace(
+            self,
+            emergency=self.emergency or later.emergency,
+            count=self.count + later.count,
+            events=keep_evidence(np.concatenate([self.events, later.events])),
+        )
+
+
+def keep_evidence(events: Events) -> Events:
+    """Return the first FIRST events and the WORST slowest of the others, in time order."""
+    if events.size <= FIRST + WORST:
+        return events
+    rest = events[FIRST:]
+    slowest = np.argsort(rest["latency_ns"], kind="stable")[-WORST:]
+    return np.concatenate([events[:FIRST], rest[np.sort(slowest)]])

@@ -1,0 +1,98 @@
+import errno
+
+import pytest
+
+from aod.detectors.error import Error
+from aod.events import Flag, Kind, fill_errors
+from aod.filter import ALL_COMMANDS, StatusVerdict, status_verdict
+from aod.smb import Command
+from tests.events import SECOND, make
+
+ACCESS_DENIED = 0xC0000022
+NOT_FOUND = 0xC0000034
+
+
+def detector(
+    statuses: StatusVerdict,
+    *errors: int,
+    all_but_errors: bool = False,
+    skip_secondary: bool = False,
+    acceptable_count: int = 0,
+) -> Error:
+    return Error(
+        "error",
+        statuses,
+        frozenset(errors),
+        all_but_errors,
+        skip_secondary,
+        acceptable_count,
+        SECOND,
+    )
+
+
+def test_a_status_that_counts_raises_and_another_does_not() -> None:
+    failing = detector(status_verdict(False, {ACCESS_DENIED: ALL_COMMANDS}))
+
+    anomaly = failing.feed(make(1, 2, 3, status=[ACCESS_DENIED, NOT_FOUND, 0]))
+
+    assert anomaly is not None
+    assert list(anomaly.events["status"]) == [ACCESS_DENIED]
+
+
+def test_a_quiet_status_is_quiet_on_its_command_only() -> None:
+    quiet = status_verdict(True, {NOT_FOUND: ALL_COMMANDS & ~(1 << Command.SMB2_CREATE)})
+    events = make(1, 2, status=NOT_FOUND, command=[Command.SMB2_CREATE, Command.SMB2_IOCTL])
+
+    anomaly = detector(quiet).feed(events)
+
+    assert anomaly is not None
+    assert list(anomaly.events["command"]) == [Command.SMB2_IOCTL]
+
+
+def test_success_never_counts() -> None:
+    assert detector(StatusVerdict(failures=True)).feed(make(1, 2, status=[0, 0x10B])) is None
+
+
+@pytest.mark.parametrize(
+    ("errors", "all_but_errors", "raised"),
+    [
+        ({errno.EAGAIN}, False, True),
+        ({errno.EIO}, False, False),
+        (set(), True, True),
+        ({errno.EAGAIN}, True, False),
+    ],
+)
+def test_an_aborted_request_counts_by_its_errno(
+    errors: set[int], all_but_errors: bool, raised: bool
+) -> None:
+    failing = detector(StatusVerdict(), *errors, all_but_errors=all_but_errors)
+
+    anomaly = failing.feed(make(1, kind=Kind.ABORTED, error=-errno.EAGAIN))
+
+    assert (anomaly is not None) is raised
+
+
+@pytest.mark.parametrize(("skip_secondary", "count"), [(True, 1), (False, 2)])
+def test_the_related_follower_of_a_failure_counts_only_when_asked(
+    skip_secondary: bool, count: int
+) -> None:
+    failing = detector(StatusVerdict(failures=True), skip_secondary=skip_secondary)
+
+    anomaly = failing.feed(make(1, 2, status=NOT_FOUND, flags=[0, Flag.SECONDARY]))
+
+    assert anomaly is not None
+    assert anomaly.count == count
+
+
+def test_requests_of_our_own_do_not_count() -> None:
+    failing = detector(StatusVerdict(failures=True))
+
+    assert failing.feed(make(1, status=ACCESS_DENIED, flags=Flag.SELF)) is None
+
+
+def test_the_errno_of_an_unlisted_status_is_eio() -> None:
+    events = make(1, 2, 3, status=[0xC0EEEEEE, ACCESS_DENIED, 0])
+
+    fill_errors(events)
+
+    assert list(events["error"]) == [-errno.EIO, -errno.EACCES, 0]
