@@ -1,0 +1,260 @@
+"""The config: loading it from a file and the environment, all problems at once."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from aod.config import environment, outputdir, yamlsource
+from aod.config.problems import Origins, explain, tell
+from aod.config.tree import (
+    Audit,
+    Cleanup,
+    ErrorAnomaly,
+    Guardian,
+    Incidents,
+    LatencyAnomaly,
+    Tcpdump,
+    Watcher,
+)
+from aod.config.values import Directory, as_directory, is_action, number
+from aod.config.yamlsource import KeyPath
+from aod.errors import ConfigError
+
+__all__ = ["Config", "ErrorAnomaly", "LatencyAnomaly", "Loaded", "load", "load_with_sources"]
+
+_SOURCES = "sources"
+MOUNTINFO = Path("/proc/self/mountinfo")
+
+
+class Config(BaseSettings):
+    """The whole config, checked and immutable."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, case_sensitive=True
+    )
+
+    watch_interval_sec: float = number(
+        1, 0.1, 60, "seconds", "window within which violations are counted"
+    )
+    aod_output_dir: Directory = Field(
+        default=Path("/var/log/aod"),
+        description="directory of the bundles (absolute path, not on an SMB share)",
+    )
+    min_free_mb: float = number(
+        512, 0, 16_777_216, "MiB", "space that aod leaves free on the disk of the bundles"
+    )
+    shutdown_grace_sec: float = number(
+        10, 0, 300, "seconds", "time to finish open bundles at the end of the service"
+    )
+    guardian: Guardian = Field(description="what is watched")
+    watcher: Watcher = Field(description="what may be collected")
+    incidents: Incidents = Field(default=Incidents(), description="how often a bundle is made")
+    tcpdump: Tcpdump = Field(default=Tcpdump(), description="the packet capture")
+    cleanup: Cleanup = Field(default=Cleanup(), description="how long bundles are kept")
+    audit: Audit = Field(default=Audit(), description="the record of what aod itself did")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what `load` hands over, or plain arguments: os.environ is never read here."""
+        assert isinstance(init_settings, InitSettingsSource)
+        handed: tuple[PydanticBaseSettingsSource, ...] = init_settings.init_kwargs.get(
+            _SOURCES, (init_settings,)
+        )
+        return handed
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_actions(cls, values: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
+        """Check actions against `watcher.actions` even where other values are wrong."""
+        unlisted = [_detail(path, message) for path, message in _unlisted_actions(values)]
+        try:
+            config = build(values)
+        except ValidationError as failure:
+            raise _joined(failure, unlisted) from None
+        if unlisted:
+            raise ValidationError.from_exception_data(cls.__name__, unlisted)
+        return config
+
+    def cooldown_sec(self, name: str) -> float:
+        """Return the cooldown of an anomaly: its own, or that of all incidents."""
+        anomaly = self.guardian.anomalies.get(name)
+        own_s = anomaly.cooldown_sec if anomaly else None
+        return self.incidents.cooldown_sec if own_s is None else own_s
+
+    def plain(self) -> dict[str, Any]:
+        """Return the effective config as JSON values; whole numbers are ints."""
+        plain: dict[str, Any] = _whole(self.model_dump(mode="json"))
+        return plain
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256, in hex, of the canonical JSON of the effective config."""
+        canonical = json.dumps(self.plain(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A config and where its values came from."""
+
+    config: Config
+    origins: Origins
+
+    def leaves(self) -> Iterator[tuple[KeyPath, Any, str]]:
+        """Yield path, value and source (`FILE:LINE`, a variable, `default`) of every key."""
+        for path, value in _leaves(self.config.plain(), ()):
+            yield path, value, self.origins.exact(path) or "default"
+
+    def warnings(self) -> list[str]:
+        """Return what is allowed and yet hardly meant."""
+        config = self.config
+        largest = max(len(anomaly.actions) for anomaly in config.guardian.anomalies.values())
+        needed_mb = 2 * largest * config.watcher.action_max_mb
+        if config.cleanup.max_total_log_size_mb >= needed_mb:
+            return []
+        path = ("cleanup", "max_total_log_size_mb")
+        message = (
+            f"is less than two bundles can take (2 x {largest} actions x watcher.action_max_mb "
+            f"= {needed_mb:g} MiB): older bundles go as soon as a new one comes"
+        )
+        return [tell(self.origins, path, message)]
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """Load the config from a file and the `AOD_*` variables; create nothing.
+
+    Raises ConfigError with every problem of file, environment and output directory.
+    """
+    return load_with_sources(path, environ).config
+
+
+def load_with_sources(
+    path: Path, environ: Mapping[str, str], mountinfo: str | None = None
+) -> Loaded:
+    """Load like `load` and tell where each value came from.
+
+    `mountinfo` is the text of /proc/self/mountinfo, which is read when that is None.
+    """
+    origins = Origins(str(path), yamlsource.read(path), environment.read(environ))
+    problems = [f"{path}:{line}: {message}" for line, message in origins.document.problems]
+    problems += origins.overrides.problems
+    config: Config | None = None
+    try:
+        config = _build(origins)
+    except ValidationError as failure:
+        problems += explain(failure, Config, origins)
+    problems += _output_dir_problems(config, origins, mountinfo)
+    if config is None or problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return Loaded(config, origins)
+
+
+def check_output_dir(config: Config, mountinfo: str) -> list[str]:
+    """Return why bundles cannot be kept in `aod_output_dir`, without a touch of any share."""
+    return outputdir.problems(config.aod_output_dir, mountinfo)
+
+
+def _build(origins: Origins) -> Config:
+    """Build the config from the environment over the file; raise ValidationError."""
+    sources = (
+        InitSettingsSource(Config, origins.overrides.values),
+        InitSettingsSource(Config, origins.document.values),
+    )
+    handed: dict[str, Any] = {_SOURCES: sources}
+    return Config(**handed)
+
+
+def _output_dir_problems(
+    config: Config | None, origins: Origins, mountinfo: str | None
+) -> list[str]:
+    """Look at the output directory even where the rest of the config is wrong."""
+    path = ("aod_output_dir",)
+    try:
+        text = MOUNTINFO.read_text(errors="surrogateescape") if mountinfo is None else mountinfo
+        directory = config.aod_output_dir if config else _written_output_dir(origins)
+        found = outputdir.problems(directory, text) if directory else []
+    except OSError as error:
+        found = [f"cannot be checked: {error}"]
+    return [tell(origins, path, message) for message in found]
+
+
+def _written_output_dir(origins: Origins) -> Path | None:
+    values = origins.document.values | origins.overrides.values
+    default = Config.model_fields["aod_output_dir"].default
+    try:
+        return as_directory(values.get("aod_output_dir", default))
+    except ValueError:
+        return None
+
+
+def _unlisted_actions(values: Any) -> Iterator[tuple[KeyPath, str]]:
+    """Yield each action of an anomaly that `watcher.actions` lacks, of values not yet checked."""
+    listed = _section(_section(values).get("watcher")).get("actions")
+    anomalies = _section(_section(_section(values).get("guardian")).get("anomalies"))
+    for name, anomaly in anomalies.items():
+        named = _section(anomaly).get("actions")
+        if not isinstance(listed, list | tuple) or not isinstance(named, list | tuple):
+            continue
+        if missing := [action for action in named if action not in listed and is_action(action)]:
+            message = (
+                f"{', '.join(missing)} not in watcher.actions (add to that list, or drop here)"
+            )
+            yield ("guardian", "anomalies", str(name), "actions"), message
+
+
+def _detail(path: KeyPath, message: str) -> InitErrorDetails:
+    return InitErrorDetails(
+        type="value_error", loc=path, input=None, ctx={"error": ValueError(message)}
+    )
+
+
+def _joined(failure: ValidationError, more: list[InitErrorDetails]) -> ValidationError:
+    own = [
+        InitErrorDetails(
+            type=error["type"], loc=error["loc"], input=error["input"], ctx=error.get("ctx", {})
+        )
+        for error in failure.errors(include_url=False)
+    ]
+    return ValidationError.from_exception_data(failure.title, own + more)
+
+
+def _section(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    """Yield the keys below a value; a list of plain values is one leaf."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, (*path, key))
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*path, index))
+    else:
+        yield path, value
+
+
+def _whole(value: Any) -> Any:
+    """Turn floats without a fraction into ints: 60 is shown as it was written, not as 60.0."""
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,280 @@
+"""The keys of the config: name, unit, bounds and default of each, and what they resolve to."""
+
+from collections.abc import Hashable
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from aod import smb
+from aod.actions import NAMES
+from aod.config.values import (
+    ERRORS,
+    Actions,
+    Code,
+    CommandName,
+    Name,
+    count,
+    number,
+    text_of,
+    unique,
+)
+from aod.smb import Command
+
+NS_PER_MS = 1_000_000
+
+Mode: TypeAlias = Literal["all", "trackonly", "excludeonly"]
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys are refused, values cannot change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TrackedCommand(Section):
+    """A command that counts, and from when on."""
+
+    command: CommandName = Field(
+        description="SMB2 command that counts",
+        json_schema_extra={"allowed": ", ".join(Command.__members__)},
+    )
+    threshold: float | None = number(
+        None, 0, 86_400_000, "milliseconds", "latency from which it counts, none for the default"
+    )
+
+
+class AnomalySection(Section):
+    """What all kinds of anomalies have in common."""
+
+    type: str
+    tool: str
+    mode: Mode = Field(
+        default="all", description="all, only what is tracked, or all but the excluded"
+    )
+    acceptable_count: int = count(
+        10, 0, 10_000, "violations within watch_interval_sec that raise nothing yet"
+    )
+    actions: Actions = Field(
+        description="what is collected when it is raised; each also stands in watcher.actions",
+        json_schema_extra={"allowed": f"a list of {', '.join(NAMES)}"},
+    )
+    cooldown_sec: float | None = number(
+        None, 0, 86_400, "seconds", "quiet time after a bundle, none for incidents.cooldown_sec"
+    )
+
+
+class LatencyAnomaly(AnomalySection):
+    """Operations that take too long."""
+
+    type: Literal["Latency"] = Field(description="kind of anomaly")
+    tool: Literal["smbslower"] = Field(default="smbslower", description="view of the tracer")
+    default_threshold_ms: float = number(
+        200, 0, 86_400_000, "milliseconds", "latency from which an operation counts"
+    )
+    emergency_threshold_ms: float = number(
+        1000, 0, 86_400_000, "milliseconds", "latency over which one operation raises at once"
+    )
+    track_commands: tuple[TrackedCommand, ...] = Field(
+        default=(), validate_default=True, description="commands with a threshold of their own"
+    )
+    exclude_commands: tuple[CommandName, ...] = Field(
+        default=(), description="commands that never count"
+    )
+
+    @field_validator("track_commands")
+    @classmethod
+    def _check_tracked(
+        cls, tracked: tuple[TrackedCommand, ...], info: ValidationInfo
+    ) -> tuple[TrackedCommand, ...]:
+        _check_tracked(tuple(entry.command for entry in tracked), info.data.get("mode"))
+        return tracked
+
+    @field_validator("exclude_commands")
+    @classmethod
+    def _check_excluded(
+        cls, excluded: tuple[Command, ...], info: ValidationInfo
+    ) -> tuple[Command, ...]:
+        tracked = tuple(entry.command for entry in info.data.get("track_commands", ()))
+        _check_excluded(excluded, tracked, info.data.get("mode"))
+        return excluded
+
+    @property
+    def tracked_by_name(self) -> frozenset[Command]:
+        """Commands that count because `track_commands` names them."""
+        if self.mode == "excludeonly":
+            return frozenset()
+        return frozenset(entry.command for entry in self.track_commands)
+
+    @property
+    def emergency_threshold_ns(self) -> int:
+        """Latency over which one counted operation raises alone."""
+        return _ns(self.emergency_threshold_ms)
+
+    def thresholds_ns(self) -> dict[Command, int | None]:
+        """Return from which latency each command counts, None for never.
+
+        The exemption of CHANGE_NOTIFY and blocking LOCK is the detector's, not in here.
+        """
+        default_ns = None if self.mode == "trackonly" else _ns(self.default_threshold_ms)
+        thresholds: dict[Command, int | None] = dict.fromkeys(Command, default_ns)
+        for entry in self.track_commands:
+            own_ms = self.default_threshold_ms if entry.threshold is None else entry.threshold
+            thresholds[entry.command] = None if self.mode == "excludeonly" else _ns(own_ms)
+        return thresholds | dict.fromkeys(self.exclude_commands)
+
+
+class ErrorAnomaly(AnomalySection):
+    """Operations that fail."""
+
+    type: Literal["Error"] = Field(description="kind of anomaly")
+    tool: Literal["smbiosnoop"] = Field(default="smbiosnoop", description="view of the tracer")
+    track_codes: tuple[Code, ...] = Field(
+        default=(), validate_default=True, description="errno and STATUS_ names that count"
+    )
+    exclude_codes: tuple[Code, ...] = Field(
+        default=(), description="errno and STATUS_ names that never count"
+    )
+
+    @field_validator("track_codes")
+    @classmethod
+    def _check_tracked(cls, tracked: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        _check_tracked(tracked, info.data.get("mode"))
+        return tracked
+
+    @field_validator("exclude_codes")
+    @classmethod
+    def _check_excluded(cls, excluded: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        _check_excluded(excluded, info.data.get("track_codes", ()), info.data.get("mode"))
+        return excluded
+
+    @property
+    def tracked_statuses(self) -> frozenset[int]:
+        """NTSTATUS values that count by name."""
+        return _statuses(self._tracked)
+
+    @property
+    def tracked_errors(self) -> frozenset[int]:
+        """Positive errnos that count by name, whatever status or abort they come from."""
+        return _errors(self._tracked)
+
+    @property
+    def excluded_statuses(self) -> frozenset[int]:
+        """NTSTATUS values that never count."""
+        return _statuses(self._excluded)
+
+    @property
+    def excluded_errors(self) -> frozenset[int]:
+        """Positive errnos that never count."""
+        return _errors(self._excluded)
+
+    @property
+    def _tracked(self) -> tuple[str, ...]:
+        return () if self.mode == "excludeonly" else self.track_codes
+
+    @property
+    def _excluded(self) -> tuple[str, ...]:
+        return self.exclude_codes + (self.track_codes if self.mode == "excludeonly" else ())
+
+
+Anomaly: TypeAlias = LatencyAnomaly | ErrorAnomaly
+
+
+class Guardian(Section):
+    """What is watched."""
+
+    anomalies: dict[Name, Annotated[Anomaly, Field(discriminator="type")]] = Field(
+        min_length=1,
+        description="what is watched for, by names of the user's choice",
+        json_schema_extra={"allowed": "at least one name with a section of type Latency or Error"},
+    )
+
+
+class Watcher(Section):
+    """What may be collected, and within which limits."""
+
+    actions: Actions = Field(
+        description="every action that an anomaly may name",
+        json_schema_extra={"allowed": f"a list of {', '.join(NAMES)}"},
+    )
+    max_concurrent_tasks: int = count(4, 1, 32, "actions that run at the same time")
+    action_timeout_sec: float = number(10, 0.1, 300, "seconds", "time that one action may take")
+    action_max_mb: float = number(16, 0.1, 1024, "MiB", "output kept of one action")
+    lookback_sec: float = number(
+        300, 0, 86_400, "seconds", "how far before the anomaly the logs are kept"
+    )
+    post_trigger_sec: float = number(
+        5, 0, 300, "seconds", "how long collecting goes on after the anomaly"
+    )
+
+
+class Incidents(Section):
+    """How often a bundle is made."""
+
+    cooldown_sec: float = number(60, 0, 86_400, "seconds", "quiet time after a bundle")
+    max_cooldown_sec: float = number(
+        3600, 0, 604_800, "seconds", "longest quiet time while the trouble lasts"
+    )
+    # The last two of an hour are kept for emergencies: fewer than 3 would leave none for others.
+    max_bundles_per_hour: int = count(20, 3, 1000, "bundles per hour, of all anomalies together")
+
+    @field_validator("max_cooldown_sec")
+    @classmethod
+    def _check_order(cls, longest_s: float, info: ValidationInfo) -> float:
+        shortest_s = info.data.get("cooldown_sec", 0)
+        if longest_s < shortest_s:
+            raise ValueError(
+                f"{longest_s:g} is less than cooldown_sec (allowed: {shortest_s:g} up)"
+            )
+        return longest_s
+
+
+class Tcpdump(Section):
+    """The packet capture of the action tcpdump."""
+
+    snaplen: int = count(192, 64, 65_535, "bytes kept of each packet")
+
+
+class Cleanup(Section):
+    """How long bundles are kept."""
+
+    cleanup_interval_sec: float = number(60, 1, 86_400, "seconds", "time between two clean-ups")
+    max_log_age_days: float = number(14, 0.001, 3650, "days", "age at which a bundle goes")
+    max_total_log_size_mb: float = number(
+        2048, 0.1, 16_777_216, "MiB", "total size over which the oldest bundles go"
+    )
+
+
+class Audit(Section):
+    """The record of what aod itself did."""
+
+    enabled: bool = Field(default=True, strict=True, description="whether the audit log is written")
+
+
+def _ns(milliseconds: float) -> int:
+    return round(milliseconds * NS_PER_MS)
+
+
+def _statuses(codes: tuple[str, ...]) -> frozenset[int]:
+    return frozenset(smb.status_codes()[code] for code in codes if code not in ERRORS)
+
+
+def _errors(codes: tuple[str, ...]) -> frozenset[int]:
+    return frozenset(ERRORS[code] for code in codes if code in ERRORS)
+
+
+def _check_tracked(tracked: tuple[Hashable, ...], mode: str | None) -> None:
+    if mode == "trackonly" and not tracked:
+        raise ValueError("is empty in mode trackonly: nothing is watched (allowed: at least one)")
+    unique(tracked)
+
+
+def _check_excluded(
+    excluded: tuple[Hashable, ...], tracked: tuple[Hashable, ...], mode: str | None
+) -> None:
+    if excluded and mode == "trackonly":
+        raise ValueError("has no meaning in mode trackonly (allowed: an empty list)")
+    if excluded and tracked and mode == "excludeonly":
+        raise ValueError("both lists are given in mode excludeonly (allowed: one of them)")
+    if both := [item for item in excluded if item in tracked]:
+        raise ValueError(f"{text_of(both)} is tracked as well (allowed: in one list only)")
+    unique(excluded)

@@ -1,0 +1,118 @@
+"""The kinds of values that a config has, each with its check and the words for what is allowed."""
+
+import errno
+import re
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+
+from aod import smb
+from aod.actions import NAMES, known_names
+from aod.config.problems import one_of, shown
+from aod.smb import Command
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+ERRORS = {name: getattr(errno, name) for name in dir(errno) if name.startswith("E")}
+"""Every errno name, second names such as EWOULDBLOCK included, with its positive number."""
+
+
+def number(default: float | None, low: float, high: float, unit: str, description: str) -> Any:
+    """Describe a number from `low` to `high`, both allowed; text and booleans are refused."""
+    allowed = f"a number from {low} to {high}, in {unit}"
+    return _number(default, low, high, f"{description} ({unit})", allowed)
+
+
+def count(default: int, low: int, high: int, description: str) -> Any:
+    """Describe a whole number from `low` to `high`, both allowed."""
+    return _number(default, low, high, description, f"a whole number from {low} to {high}")
+
+
+def _number(default: float | None, low: float, high: float, description: str, allowed: str) -> Any:
+    return Field(
+        default=default,
+        ge=low,
+        le=high,
+        strict=True,
+        validate_default=True,
+        description=description,
+        json_schema_extra={"allowed": allowed},
+    )
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError(
+            f"{shown(value)} is not allowed as a name (allowed: a small letter, then small "
+            "letters, digits, _ and -, at most 32)"
+        )
+    if value == "manual":
+        raise ValueError("'manual' is taken by `aod collect` (allowed: another name)")
+    return value
+
+
+def as_directory(value: Any) -> Path:
+    """Check the form of a directory's path; raise ValueError with what is allowed."""
+    if not isinstance(value, str | Path) or not _is_clean(str(value)):
+        raise ValueError(f"{shown(value)} is not allowed (allowed: an absolute path without ..)")
+    return Path(value)
+
+
+def _is_clean(path: str) -> bool:
+    parts = path.split("/")
+    return path.isprintable() and path[:1] == "/" and path.strip("/") != "" and ".." not in parts
+
+
+def is_action(value: Any) -> bool:
+    """Return whether an action of that name is built in or installed."""
+    return isinstance(value, str) and (value in NAMES or value in known_names())
+
+
+def _action(value: Any) -> str:
+    if not is_action(value):
+        raise ValueError(one_of(value, known_names()))
+    return str(value)
+
+
+def _command(value: Any) -> Command:
+    if isinstance(value, Command):
+        return value
+    if not isinstance(value, str) or value not in Command.__members__:
+        raise ValueError(one_of(value, Command.__members__))
+    return Command[value]
+
+
+def _code(value: Any) -> str:
+    if not isinstance(value, str) or not (value in ERRORS or value in smb.status_codes()):
+        kinds = "an errno name such as EACCES, or a status name such as STATUS_ACCESS_DENIED"
+        raise ValueError(one_of(value, [*ERRORS, *smb.status_codes()], kinds))
+    if value not in ERRORS and smb.status_codes()[value] < smb.LOWEST_ERROR:
+        raise ValueError(f"{value} is no error: the server means success or a notice by it")
+    return value
+
+
+def unique(values: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+    """Return the values; raise ValueError if one is there twice."""
+    if twice := _repeated(values):
+        raise ValueError(f"{text_of(twice)} given twice (allowed: once)")
+    return values
+
+
+def _repeated(values: Sequence[Hashable]) -> list[Hashable]:
+    return list(dict.fromkeys(value for value in values if values.count(value) > 1))
+
+
+def text_of(items: Iterable[Hashable]) -> str:
+    """Return items as a user writes them."""
+    return ", ".join(item.name if isinstance(item, Command) else str(item) for item in items)
+
+
+Directory = Annotated[Path, BeforeValidator(as_directory)]
+Name = Annotated[str, AfterValidator(_name)]
+Action = Annotated[str, BeforeValidator(_action)]
+Actions = Annotated[tuple[Action, ...], AfterValidator(unique)]
+CommandName = Annotated[
+    Command, BeforeValidator(_command), PlainSerializer(lambda command: command.name)
+]
+Code = Annotated[str, BeforeValidator(_code)]

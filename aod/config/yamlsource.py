@@ -1,0 +1,162 @@
+"""A YAML file as plain values, with the line on which each of them stands."""
+
+import os
+import stat
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+
+from aod.errors import ConfigError
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+
+MAX_BYTES = 1 << 20
+MAX_VALUES = 10_000
+MAX_DEPTH = 20
+MAX_SCALAR_CHARS = 1024
+"""Limits of a file; aliases count as often as they are used, so that few lines cannot explode."""
+
+_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str"))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a YAML file says.
+
+    `lines` counts from 1; `problems` are (line, message); `unread` has the values that are
+    None for such a problem, not because the file says so.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    problems: list[tuple[int, str]] = field(default_factory=list)
+    unread: set[KeyPath] = field(default_factory=set)
+
+
+def read(path: Path) -> Document:
+    """Read a YAML file of at most MAX_BYTES; raise ConfigError if it is none."""
+    try:
+        return parse(_bytes(path).decode("utf-8-sig"), str(path))
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{path}:{line}: not UTF-8 (save the file as UTF-8)"]) from error
+    except OSError as error:
+        raise ConfigError(
+            [f"cannot read {path}: {error.strerror} (name one by --config)"]
+        ) from error
+
+
+def parse(text: str, name: str) -> Document:
+    """Parse one YAML 1.2 document whose root is a mapping; raise ConfigError if it is none."""
+    yaml = YAML(typ="safe", pure=True)
+    root = _compose(yaml, text, name)
+    if root is None:
+        raise ConfigError([f"{name}: is empty (start from the shipped config.yaml)"])
+    if not isinstance(root, MappingNode):
+        raise ConfigError([f"{name}:{_line(root)}: must consist of `key: value` lines"])
+    reading = _Reading(yaml, name, Document())
+    reading.mapping(root, (), reading.document.values)
+    return reading.document
+
+
+def _bytes(path: Path) -> bytes:
+    # O_NONBLOCK: a FIFO would otherwise hold the start until somebody writes to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ConfigError([f"cannot read {path}: not a regular file (name one by --config)"])
+        content = os.read(descriptor, MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > MAX_BYTES:
+        raise ConfigError([f"{path}: is larger than {MAX_BYTES} bytes: that is no config"])
+    return content
+
+
+def _compose(yaml: YAML, text: str, name: str) -> Node | None:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # a reused anchor is legal in YAML 1.2
+            root: Node | None = yaml.compose(text)
+            return root
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError([f"{name}:{line}: YAML syntax: {_syntax(error)}"]) from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError([f"{name}:{line}: YAML syntax: {error.reason}"]) from error
+    except YAMLError as error:
+        raise ConfigError([f"{name}: YAML syntax: {error}"]) from error
+    except RecursionError as error:
+        raise ConfigError([f"{name}: YAML syntax: nested too deeply"]) from error
+
+
+def _syntax(error: MarkedYAMLError) -> str:
+    words = ", ".join(part for part in (error.context, error.problem) if part)
+    return f"{words} (indent by spaces, not tabs)" if "'\\t'" in words else words
+
+
+def _line(node: Node) -> int:
+    line: int = node.start_mark.line
+    return line + 1
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One walk over the nodes of a document."""
+
+    yaml: YAML
+    name: str
+    document: Document
+    seen: int = 0
+
+    def mapping(self, node: MappingNode, path: KeyPath, into: dict[str, Any]) -> None:
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, ScalarNode):
+                self.problem(key_node, "a key must be a plain name")
+            elif key_node.value in into:
+                first = self.document.lines[*path, key_node.value]
+                self.problem(key_node, f"duplicate key {key_node.value!r}, first on line {first}")
+            else:
+                self.document.lines[*path, key_node.value] = _line(key_node)
+                into[key_node.value] = self.value(value_node, (*path, key_node.value))
+
+    def value(self, node: Node, path: KeyPath) -> Any:
+        self.seen += 1
+        if self.seen > MAX_VALUES or len(path) > MAX_DEPTH:
+            where = f"{self.name}:{_line(node)}"
+            raise ConfigError([f"{where}: too many or too deeply nested values: that is no config"])
+        if isinstance(node, MappingNode):
+            values: dict[str, Any] = {}
+            self.mapping(node, path, values)
+            return values
+        if isinstance(node, SequenceNode):
+            return [self.item(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self.scalar(node, path)
+
+    def item(self, node: Node, path: KeyPath) -> Any:
+        self.document.lines[path] = _line(node)
+        return self.value(node, path)
+
+    def scalar(self, node: Node, path: KeyPath) -> Any:
+        if len(node.value) > MAX_SCALAR_CHARS:
+            self.problem(node, f"a value of more than {MAX_SCALAR_CHARS} characters")
+        elif node.tag == "tag:yaml.org,2002:timestamp":
+            return node.value
+        elif node.tag not in _TAGS:
+            self.problem(node, f"the tag {node.tag} is not allowed here")
+        else:
+            try:
+                return self.yaml.constructor.construct_object(node, deep=True)
+            except (YAMLError, ValueError, LookupError):
+                self.problem(node, f"{node.value[:40]!r} is not what its tag says")
+        self.document.unread.add(path)
+        return None
+
+    def problem(self, node: Node, message: str) -> None:
+        self.document.problems.append((_line(node), message))
