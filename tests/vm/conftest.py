@@ -1,0 +1,63 @@
+"""Give the tests of this folder a fresh guest each, with the share mounted and aod at /opt/aod."""
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.vm.lab import Lab, Machine, host, prepare
+from tests.vm.lab.cache import Cache, default_root
+from tests.vm.lab.lab import DEFAULT_SUITE
+
+_HERE = Path(__file__).parent
+_CHECKOUT = _HERE.parents[1]
+_CONSOLE_TAIL_CHARS = 4000
+# The first test of a machine waits for the download and build of the whole lab.
+_TEST_TIMEOUT_S = 1800
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder time for a cold lab, unless they name a time themselves."""
+    for item in items:
+        if item.path.is_relative_to(_HERE) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_TEST_TIMEOUT_S))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the end of the guest's console with a failed test."""
+    report = yield
+    vm = getattr(item, "funcargs", {}).get("vm")
+    if report.when == "call" and report.failed and isinstance(vm, Machine):
+        report.sections.append(("guest console", vm.console()[-_CONSOLE_TAIL_CHARS:]))
+    return report
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    """Prepare the lab; a machine that cannot run it skips, in CI it fails."""
+    if reason := host.missing():
+        if os.environ.get("CI") == "true" or os.environ.get("AOD_REQUIRE_VM") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    suite = os.environ.get("AOD_LAB_SUITE", DEFAULT_SUITE)
+    return prepare(Cache(default_root()), suite)
+
+
+@pytest.fixture(scope="session")
+def payload(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what to mount at /opt/aod: AOD_LAB_PAYLOAD, else build/payload, else nothing."""
+    if named := os.environ.get("AOD_LAB_PAYLOAD"):
+        return Path(named)
+    built = _CHECKOUT / "build" / "payload"
+    return built if built.is_dir() else tmp_path_factory.mktemp("payload")
+
+
+@pytest.fixture
+def vm(lab: Lab, payload: Path) -> Iterator[Machine]:
+    """Resume a fresh guest for one test."""
+    with lab.machine(payload) as machine:
+        yield machine

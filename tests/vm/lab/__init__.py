@@ -1,0 +1,26 @@
+"""A real SMB client in a throw-away virtual machine, resumed in about a second with SMB mounted."""
+
+from tests.vm.lab.errors import (
+    CommandError,
+    DeadlineError,
+    DownloadError,
+    GuestError,
+    LabError,
+)
+from tests.vm.lab.lab import Lab, prepare
+from tests.vm.lab.machine import SERVED, SHARE, Job, Machine, Result
+
+__all__ = [
+    "SERVED",
+    "SHARE",
+    "CommandError",
+    "DeadlineError",
+    "DownloadError",
+    "GuestError",
+    "Job",
+    "Lab",
+    "LabError",
+    "Machine",
+    "Result",
+    "prepare",
+]

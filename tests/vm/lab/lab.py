@@ -1,0 +1,48 @@
+"""Put the lab together: kernel, guest, saved state, and machines resumed from it."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.vm.lab import guest, kernel, payload, saved
+from tests.vm.lab.cache import Cache
+from tests.vm.lab.machine import Machine
+from tests.vm.lab.saved import SavedState
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SUITE = "bookworm"
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """Resume machines; made by `prepare`."""
+
+    cache: Cache
+    state: SavedState
+
+    @contextlib.contextmanager
+    def machine(self, payload: Path) -> Iterator[Machine]:
+        """Resume a fresh guest with the directory `payload` mounted read-only at /opt/aod."""
+        with self.resumed(payload) as (machine, _):
+            yield machine
+
+    @contextlib.contextmanager
+    def resumed(self, directory: Path) -> Iterator[tuple[Machine, Path]]:
+        """Do as `machine`, and yield the folder of the machine's sockets too."""
+        image = payload.image(self.cache, directory)
+        # Two emulated machines on two processors only slow each other down.
+        with self.cache.lock("machine"), self.state.resume(image) as running:
+            yield running
+
+
+def prepare(cache: Cache, suite: str = DEFAULT_SUITE) -> Lab:
+    """Build all that is not in the cache: a minute or two at first, nothing later.
+
+    Raises DownloadError, ToolError or GuestError.
+    """
+    fetched = kernel.fetch(cache, suite)
+    built = guest.build(cache, fetched, suite)
+    return Lab(cache, saved.save(cache, built, suite))
