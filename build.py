@@ -52,7 +52,7 @@ def compile_bpf(source: Path, target: Path) -> None:
     subprocess.run([strip, "-g", str(target)], check=True)
 
 
-class build_with_bpf(build_py):  # type: ignore[misc] # setuptools has no types here
+class build_with_bpf(build_py):
     """Puts the compiled BPF object among the package's data."""
 
     def run(self) -> None:

@@ -1,10 +1,10 @@
 """What can go wrong, and the exit code that goes with it.
 
-    AodError              what failed, on what, and what to do next
-    ├── ConfigError       the config or the command line: exit code 2
-    ├── SurroundingsError the machine: root, BTF, cifs, an output directory: exit code 1
-    │   └── TracerError   a libbpf call failed
-    └── BundleError       a bundle that is not one, or is damaged: exit code 1
+AodError              what failed, on what, and what to do next
+├── ConfigError       the config or the command line: exit code 2
+├── SurroundingsError the machine: root, BTF, cifs, an output directory: exit code 1
+│   └── TracerError   a libbpf call failed
+└── BundleError       a bundle that is not one, or is damaged: exit code 1
 """
 
 import errno

@@ -37,22 +37,23 @@ class Command(enum.IntEnum):
     SMB2_SERVER_TO_CLIENT_NOTIFICATION = 19
 
 
-@dataclass(frozen=True, slots=True)
-class Quiet:
-    """A status that is no error: on `command`, or on every command when that is None."""
+QUIET: dict[int, Command | None] = {
+    0xC0000016: Command.SMB2_SESSION_SETUP,  # more processing required: a login's steps
+    0x80000006: Command.SMB2_QUERY_DIRECTORY,  # no more files: the end of a listing
+    0xC0000011: Command.SMB2_READ,  # end of file
+    0x80000005: None,  # buffer overflow: there is more to fetch
+    0xC0000225: Command.SMB2_IOCTL,  # no such referral or interface list
+    0xC0000034: Command.SMB2_CREATE,  # name not found: every look-up of a missing file
+}
+"""Statuses that are no error, on one command or (None) on all."""
 
-    status: int
-    command: Command | None
 
-
-QUIET = (
-    Quiet(0xC0000016, Command.SMB2_SESSION_SETUP),  # more processing required: a login's steps
-    Quiet(0x80000006, Command.SMB2_QUERY_DIRECTORY),  # no more files: the end of a listing
-    Quiet(0xC0000011, Command.SMB2_READ),  # end of file
-    Quiet(0x80000005, None),  # buffer overflow: there is more to fetch
-    Quiet(0xC0000225, Command.SMB2_IOCTL),  # no such referral or interface list
-    Quiet(0xC0000034, Command.SMB2_CREATE),  # name not found: every look-up of a missing file
-)
+def quiet_commands(status: int) -> int:
+    """Return the commands, a bit each, on which the status is no error."""
+    if status not in QUIET:
+        return 0
+    command = QUIET[status]
+    return 0xFFFFFFFF if command is None else 1 << command
 
 
 @dataclass(frozen=True, slots=True)

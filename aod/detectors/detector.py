@@ -1,9 +1,6 @@
 """What every detector is."""
 
-from collections.abc import Sequence
-from typing import Protocol
-
-import numpy as np
+from typing import Any, Protocol, Self
 
 from aod.detectors.anomaly import Anomaly
 from aod.events import Events
@@ -17,8 +14,9 @@ class Detector(Protocol):
     filter: Filter
     """What the kernel has to send for this detector."""
 
+    @classmethod
+    def from_config(cls, name: str, config: Any, interval_ns: int) -> Self:
+        """Make the detector of the anomaly `name` from its section of the config."""
+
     def feed(self, events: Events) -> Anomaly | None:
         """Judge a batch of shape (n,), in the order in which it was read."""
-
-    def tick(self, now_ns: int, open_requests: Sequence[np.void]) -> Anomaly | None:
-        """Judge what has not ended at `now_ns` (CLOCK_MONOTONIC), once an interval."""

@@ -1,6 +1,7 @@
 """Operations that take too long."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from aod.detectors.window import Window
 from aod.events import COMMANDS, Events, Flag, Kind
 from aod.filter import NEVER, Filter, event_thresholds_ns
 from aod.smb import Command
+
+if TYPE_CHECKING:
+    from aod.config.tree import LatencyAnomaly
 
 
 class Latency:
@@ -35,6 +39,18 @@ class Latency:
         self._interval_ns = interval_ns
         self._window = Window(acceptable_count, interval_ns)
 
+    @classmethod
+    def from_config(cls, name: str, config: "LatencyAnomaly", interval_ns: int) -> Self:
+        """Make the detector that a section of the config asks for."""
+        return cls(
+            name,
+            config.thresholds_ns(),
+            config.tracked_by_name,
+            config.acceptable_count,
+            interval_ns,
+            config.emergency_threshold_ns,
+        )
+
     def feed(self, events: Events) -> Anomaly | None:
         """Judge a batch; an anomaly holds each slow operation once."""
         ended = np.isin(events["kind"], (Kind.COMPLETED, Kind.ABORTED))
@@ -57,10 +73,6 @@ class Latency:
             window_ns=self._interval_ns,
             events=keep_evidence(evidence.events),
         )
-
-    def tick(self, now_ns: int, open_requests: Sequence[np.void]) -> Anomaly | None:
-        """Find nothing: what has not ended has no latency yet."""
-        return None
 
 
 def _table(

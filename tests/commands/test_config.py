@@ -14,7 +14,7 @@ from aod.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = ROOT / "config/config.yaml"
-SEED = ROOT / "tests/data/seed.yaml"
+SEED = ROOT / "tests/config/data/seed.yaml"
 
 
 def run(*arguments: str, environ: dict[str, str] | None = None) -> str:

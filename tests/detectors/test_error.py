@@ -1,7 +1,9 @@
 import errno
+from typing import Any
 
 import pytest
 
+from aod.config.tree import ErrorAnomaly
 from aod.detectors.error import Error
 from aod.events import Flag, Kind, fill_errors
 from aod.filter import ALL_COMMANDS, StatusVerdict, status_verdict
@@ -96,3 +98,38 @@ def test_the_errno_of_an_unlisted_status_is_eio() -> None:
     fill_errors(events)
 
     assert list(events["error"]) == [-errno.EIO, -errno.EACCES, 0]
+
+
+def configured(**keys: Any) -> Error:
+    section = ErrorAnomaly(type="Error", acceptable_count=0, actions=(), **keys)
+    return Error.from_config("error", section, SECOND)
+
+
+OUTCOMES = make(
+    *range(8),
+    status=[ACCESS_DENIED, NOT_FOUND, NOT_FOUND, 0x80000006, 0xC0000016, 0xC0EEEEEE, 0, 0],
+    command=[5, 5, 11, 14, 1, 5, 5, 5],
+)
+OUTCOMES["kind"][7] = Kind.ABORTED
+OUTCOMES["error"][7] = -errno.EAGAIN
+
+
+@pytest.mark.parametrize(
+    ("keys", "counted"),
+    [
+        ({"mode": "all"}, [0, 2, 5, 7]),
+        ({"mode": "all", "track_codes": ("STATUS_OBJECT_NAME_NOT_FOUND",)}, [0, 1, 2, 5, 7]),
+        ({"mode": "all", "track_codes": ("ENODATA",)}, [0, 2, 3, 5, 7]),
+        ({"mode": "all", "exclude_codes": ("EACCES", "EAGAIN")}, [2, 5]),
+        ({"mode": "trackonly", "track_codes": ("EACCES", "EAGAIN")}, [0, 7]),
+        ({"mode": "trackonly", "track_codes": ("EIO",)}, [4, 5]),
+        ({"mode": "trackonly", "track_codes": ("STATUS_ACCESS_DENIED",)}, [0]),
+        ({"mode": "excludeonly", "exclude_codes": ("EIO",)}, [0, 1, 2, 3, 7]),
+        ({"mode": "excludeonly", "track_codes": ("ENOENT",)}, [0, 3, 4, 5, 7]),
+    ],
+)
+def test_the_modes_count_what_they_promise(keys: dict[str, Any], counted: list[int]) -> None:
+    anomaly = configured(**keys).feed(OUTCOMES)
+
+    assert anomaly is not None
+    assert anomaly.events["time_ns"].tolist() == counted

@@ -1,0 +1,43 @@
+# Everything that a developer or a new user starts; `make help` lists it.
+SHELL := /bin/bash
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+SOURCES := $(wildcard aod/*.py aod/*/*.py aod/tracer/ring.c aod/data/*.csv bpf/*) build.py setup.py pyproject.toml
+
+.PHONY: help setup demo test lint format bench clean
+
+help: ## show what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
+
+setup: $(VENV)/.ready ## install what is missing and build aod into .venv
+
+$(VENV)/.ready: $(SOURCES) packaging/setup
+	packaging/setup $(VENV)
+	@touch $@
+
+build/payload/.ready: $(VENV)/.ready packaging/payload
+	packaging/payload $(PYTHON) build/payload
+	@touch $@
+
+demo: build/payload/.ready ## a real SMB share gets slow, and aod catches it (needs no SMB server)
+	$(PYTHON) -m tests.vm.demo
+
+test: build/payload/.ready ## run every test, those on a real mount included
+	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+lint: setup ## check style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	clang-format --dry-run --Werror bpf/*.c bpf/*.h aod/tracer/ring.c tests/bpf/*.c
+
+format: setup ## bring the code into its form
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	clang-format -i bpf/*.c bpf/*.h aod/tracer/ring.c tests/bpf/*.c
+
+bench: setup ## measure the ring on this machine
+	$(PYTHON) -m tests.bench.ring
+
+clean: ## remove what was built; the lab's cache stays (python3 -m tests.vm.lab clean)
+	rm -rf build dist $(VENV) *.egg-info aod/_event.py aod/tracer/_libbpf.* aod/data/smb.bpf.o

@@ -1,0 +1,56 @@
+"""The command `aod`."""
+
+import logging
+import os
+import sys
+
+import typer
+
+from aod.commands import config
+from aod.commands.collect import collect
+from aod.commands.list import list_bundles
+from aod.commands.run import run
+from aod.commands.show import show
+from aod.commands.trace import trace
+from aod.errors import AodError, ConfigError
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+app = typer.Typer(
+    help="Keeps the evidence of slow, failing and hanging SMB operations.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(run)
+app.add_typer(config.app, name="config")
+app.command()(trace)
+app.command()(collect)
+app.command("list")(list_bundles)
+app.command()(show)
+
+
+@app.callback()
+def _set_up_log() -> None:
+    level = os.environ.get("AOD_LOG_LEVEL", "INFO").upper()
+    if level not in LEVELS:
+        raise ConfigError([f"AOD_LOG_LEVEL: {level!r} (allowed: {', '.join(LEVELS)})"])
+    # The journal stamps each line itself.
+    stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
+    logging.basicConfig(level=level, format=f"{stamp}%(levelname)s %(name)s: %(message)s")
+
+
+def main() -> None:
+    """Run the command; tell an error in a sentence and end with its exit code."""
+    try:
+        app()
+    except AodError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"aod: {line}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # `aod list | head`: nobody reads on.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

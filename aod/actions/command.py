@@ -1,0 +1,131 @@
+"""Runs one program and streams what it prints into an action's file."""
+
+import asyncio
+import shutil
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+
+from aod.actions.action import STDERR_KEPT_BYTES, Context, Outcome, Skip, State
+from aod.actions.child import SEARCH_PATH, Child
+from aod.actions.output import Output
+
+CHUNK_BYTES = 64 << 10
+STDERR_READ_BYTES = 1 << 20
+"""A child that complains without end is read no further, and its deadline ends it."""
+PIPE_GRACE_S = 1.0
+"""How long the pipes may stay open after the child's end: a grandchild may hold them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One program with its arguments, never through a shell.
+
+    It gets its own session, no input, an environment of PATH and LC_ALL=C, and dies with aod.
+    `run_for_s` is for a program that runs until it is told to end: SIGTERM after that time is
+    its normal end. `heading` is written before what it prints. `child` is the class that runs it.
+    """
+
+    program: str
+    arguments: tuple[str, ...] = ()
+    run_for_s: float | None = None
+    heading: str = ""
+    child: type[Child] = Child
+
+    async def run(
+        self, context: Context, output: Output, timeout_s: float | None = None
+    ) -> Outcome:
+        """Run it until its end, its cap, or its deadline (`run_for_s` + `timeout_s`).
+
+        `timeout_s` is the context's unless given. Raises Skip when the program is not installed
+        or an earlier one is stuck, OSError when it cannot be started.
+        """
+        if self.program in context.stuck:
+            raise Skip(f"an earlier {self.program} is stuck in the kernel")
+        setpriv, program = await asyncio.to_thread(_resolve, "setpriv", self.program)
+        argv = [setpriv, "--pdeathsig", "KILL", "--", program, *self.arguments]
+        if self.heading:
+            await output.write_text(self.heading)
+        deadline_s = context.timeout_s if timeout_s is None else timeout_s
+        stderr = bytearray()
+        async with self.child.running(self.program, argv, context) as child:
+            try:
+                async with asyncio.timeout(deadline_s + (self.run_for_s or 0.0)):
+                    held_open = await self._follow(child, output, stderr)
+            except TimeoutError:
+                await child.stop()
+                return self._timeout(child, deadline_s, stderr)
+        return self._end(child, held_open, stderr)
+
+    async def _follow(self, child: Child, output: Output, stderr: bytearray) -> bool:
+        """Take in what the child prints until it is gone; return whether a pipe stayed open."""
+        async with asyncio.TaskGroup() as group:
+            pumps = [
+                group.create_task(_stream(child, output), name=f"{self.program} stdout"),
+                group.create_task(_keep_last(child, stderr), name=f"{self.program} stderr"),
+            ]
+            if self.run_for_s is not None:
+                await self._stop_in_time(child, self.run_for_s)
+            await child.over.wait()
+            child.signal_group(signal.SIGKILL)
+            _, waiting = await asyncio.wait(pumps, timeout=PIPE_GRACE_S)
+            for pump in waiting:
+                pump.cancel()
+        return bool(waiting)
+
+    async def _stop_in_time(self, child: Child, run_for_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(run_for_s):
+                await child.over.wait()
+        await child.stop()
+
+    def _timeout(self, child: Child, deadline_s: float, stderr: bytearray) -> Outcome:
+        if child.abandoned:
+            return self._abandoned(child, stderr)
+        reason = f"{self.program} did not end within {deadline_s:g} s"
+        return Outcome("timeout", reason, child.exit_code, _text(stderr))
+
+    def _end(self, child: Child, held_open: bool, stderr: bytearray) -> Outcome:
+        if child.abandoned:
+            return self._abandoned(child, stderr)
+        state: State = "ok"
+        reason = f"{self.program} left its output open behind it" if held_open else ""
+        if child.exit_code and not child.stopped:
+            state, reason = "failed", f"{self.program} ended with exit code {child.exit_code}"
+        return Outcome(state, reason, child.exit_code, _text(stderr))
+
+    def _abandoned(self, child: Child, stderr: bytearray) -> Outcome:
+        reason = f"{self.program} is stuck in the kernel, left behind as pid {child.pid}"
+        return Outcome("abandoned", reason, None, _text(stderr))
+
+
+def _text(stderr: bytearray) -> str:
+    return stderr.decode(errors="replace")
+
+
+def _resolve(*programs: str) -> list[str]:
+    """Return the absolute paths of programs; raises Skip for one that is not installed."""
+    found = [shutil.which(program, path=SEARCH_PATH) for program in programs]
+    for program, path in zip(programs, found, strict=True):
+        if path is None:
+            raise Skip(f"{program} is not installed")
+    return [path for path in found if path]
+
+
+async def _stream(child: Child, output: Output) -> None:
+    """Write what the child prints, and end it when the output takes no more."""
+    assert child.stdout is not None
+    while chunk := await child.stdout.read(CHUNK_BYTES):
+        if not await output.write(chunk):
+            await child.stop()
+            return
+
+
+async def _keep_last(child: Child, kept: bytearray) -> None:
+    """Keep the end of what the child says to stderr."""
+    assert child.stderr is not None
+    read_bytes = 0
+    while read_bytes < STDERR_READ_BYTES and (chunk := await child.stderr.read(CHUNK_BYTES)):
+        read_bytes += len(chunk)
+        kept += chunk
+        del kept[:-STDERR_KEPT_BYTES]

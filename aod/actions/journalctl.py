@@ -1,0 +1,34 @@
+"""Keeps the journal from before the anomaly on."""
+
+import asyncio
+from pathlib import Path
+
+from aod.actions.action import Context, Outcome, Skip
+from aod.actions.command import Command
+from aod.actions.output import Output
+
+FOLDERS = ("var/log/journal", "run/log/journal")
+
+
+class Journalctl:
+    """Prints the journal from `lookback_s` before the anomaly on."""
+
+    name = "journalctl"
+    file_name = "journalctl.txt"
+
+    def __init__(self, program: str = "journalctl", root: Path = Path("/")) -> None:
+        self._program = program
+        self._folders = [root / folder for folder in FOLDERS]
+
+    async def collect(self, context: Context, output: Output) -> Outcome:
+        """Run journalctl; raises Skip where no journal is kept."""
+        if not await asyncio.to_thread(self._is_kept):
+            raise Skip("no journal is kept here")
+        since_s = context.raised_wall_ns / 1e9 - context.lookback_s
+        arguments = ("--since", f"@{since_s:.0f}", "-o", "short-iso-precise")
+        command = Command(self._program, (*arguments, "--no-pager", "--quiet"))
+        return await command.run(context, output)
+
+    def _is_kept(self) -> bool:
+        # journalctl itself exits with 0 and prints nothing when there is no journal.
+        return any(folder.is_dir() and any(folder.iterdir()) for folder in self._folders)

@@ -1,0 +1,26 @@
+"""Keeps the packets of the SMB port from the anomaly on."""
+
+from aod.actions.action import Context, Outcome
+from aod.actions.command import Command
+from aod.actions.output import Output
+
+
+class Tcpdump:
+    """Captures for `post_trigger_s`: headers, and the first `snaplen` bytes of each packet.
+
+    It writes to our pipe and keeps the name `.pcap`: Debian's and Ubuntu's AppArmor profile of
+    tcpdump allows no other. `-Z root` keeps it from changing to a user who may not write there.
+    """
+
+    name = "tcpdump"
+    file_name = "tcpdump.pcap"
+
+    def __init__(self, program: str = "tcpdump") -> None:
+        self._program = program
+
+    async def collect(self, context: Context, output: Output) -> Outcome:
+        """Capture; SIGTERM after `post_trigger_s` is its normal end."""
+        options = ("-i", "any", "-nn", "-U", "-Z", "root", "-s", str(context.snaplen), "-w", "-")
+        arguments = (*options, "tcp", "port", "445")
+        command = Command(self._program, arguments, run_for_s=context.post_trigger_s)
+        return await command.run(context, output)

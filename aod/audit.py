@@ -1,0 +1,71 @@
+"""The record of what aod itself did: a JSON object a line in `audit.jsonl`."""
+
+import asyncio
+import json
+import logging
+import os
+import threading
+import time
+from typing import Any
+
+from aod.clock import iso
+
+log = logging.getLogger(__name__)
+
+FILE = "audit.jsonl"
+MAX_WAITING = 1000
+
+
+class Audit:
+    """Takes notes from any thread and writes them in order, off the loop.
+
+    `dir_fd` is the output directory. When more than MAX_WAITING notes wait, new ones are
+    dropped and counted in the next line that is written.
+    """
+
+    def __init__(self, dir_fd: int, enabled: bool) -> None:
+        self._dir_fd = dir_fd
+        self._enabled = enabled
+        self._lock = threading.Lock()
+        self._waiting: list[bytes] = []
+        self._dropped = 0
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+
+    def record(self, event: str, /, **facts: Any) -> None:
+        """Note that something was done; never waits."""
+        if not self._enabled:
+            return
+        line = {"time": iso(time.time_ns()), "event": event, **facts}
+        with self._lock:
+            if len(self._waiting) >= MAX_WAITING:
+                self._dropped += 1
+                return
+            self._waiting.append(json.dumps(line, default=str).encode() + b"\n")
+        self._loop.call_soon_threadsafe(self._changed.set)
+
+    async def run(self) -> None:
+        """Write what is noted until cancelled, and then the rest."""
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                await asyncio.to_thread(self.flush)
+        finally:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits; blocking. A disk that refuses is logged, and the notes are lost."""
+        with self._lock:
+            lines, self._waiting = self._waiting, []
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            lines.append(json.dumps({"time": iso(time.time_ns()), "dropped": dropped}).encode())
+        if not lines:
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with os.fdopen(os.open(FILE, flags, 0o600, dir_fd=self._dir_fd), "ab") as file:
+                file.writelines(lines)
+        except OSError as error:
+            log.error("audit not written: lines=%d: %s", len(lines), error)

@@ -1,0 +1,152 @@
+"""The directory of all bundles: what in it is ours, and how large that is.
+
+All of it is blocking: a coroutine calls it through asyncio.to_thread.
+"""
+
+import fcntl
+import logging
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aod.bundle import files
+from aod.errors import SurroundingsError
+
+log = logging.getLogger(__name__)
+
+SEALED = ".tar.zst"
+TEMPORARY = ".tar.zst.tmp"
+
+_OURS = re.compile(r"aod_(\d{19})(\.tar\.zst|\.tar\.zst\.tmp)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One bundle in the output directory; `timestamp` is the ns since the epoch of its name."""
+
+    name: str
+    timestamp: int
+    is_sealed: bool
+    bytes: int
+
+
+class OutputDirectory:
+    """The directory of all bundles, held by its descriptor; a context manager."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self.fd = fd
+        self.open_names: set[str] = set()
+        """Directories that are being collected into or sealed: never cleaned up."""
+
+    @classmethod
+    def open(cls, path: Path, *, create: bool = True) -> Self:
+        """Open the directory, and create it (0700) when missing unless `create` is false.
+
+        Raises SurroundingsError when it is a link, no directory, or not to be had.
+        """
+        try:
+            if create:
+                files.make_directories(path)
+            output = cls(path, files.open_directory(path))
+        except OSError as error:
+            raise SurroundingsError(_cannot_open(path, error)) from error
+        if create and os.fstat(output.fd).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            log.warning("output directory is writable by others (chmod 0700 it): path=%s", path)
+        return output
+
+    def lock(self) -> None:
+        """Claim the directory for this process until it is closed.
+
+        Raises SurroundingsError when another process has it: that one's open bundles would
+        be taken for leftovers.
+        """
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SurroundingsError(
+                f"cannot use the output directory {self.path}: another aod writes to it "
+                "(stop that one, or set another aod_output_dir)"
+            ) from error
+
+    def free_bytes(self) -> int:
+        """Return what its filesystem has left for unprivileged use."""
+        status = os.statvfs(self.fd)
+        return status.f_bavail * status.f_frsize
+
+    def entries(self) -> list[Entry]:
+        """Return the bundles, oldest first; only real files and directories of our own."""
+        found = [entry for name in files.names(self.fd) if (entry := self._entry(name))]
+        return sorted(found, key=lambda entry: (entry.timestamp, entry.is_sealed))
+
+    def temporaries(self) -> list[str]:
+        """Return the half-written sealed files of ours."""
+        names = [name for name in files.names(self.fd) if name.endswith(TEMPORARY)]
+        return [name for name in names if _OURS.fullmatch(name) and self._is_own(name)]
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a whole directory of ours, without following a link."""
+        files.remove(name, self.fd)
+
+    def close(self) -> None:
+        """Close the descriptor, which also ends the claim of `lock`."""
+        os.close(self.fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _entry(self, name: str) -> Entry | None:
+        match = _OURS.fullmatch(name)
+        if not match or match[2] == TEMPORARY or not self._is_own(name):
+            return None
+        is_sealed = match[2] == SEALED
+        try:
+            size = self._file_bytes(name) if is_sealed else self._directory_bytes(name)
+        except OSError as error:
+            # One that vanishes, or cannot be read, must not hide the others.
+            log.warning("bundle left out: name=%s: %s", name, error)
+            return None
+        return Entry(name, int(match[1]), is_sealed, size)
+
+    def _is_own(self, name: str) -> bool:
+        """Tell whether `name` is of the type that its name promises, and belongs to us."""
+        try:
+            status = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        expected = stat.S_ISREG if name.endswith((SEALED, TEMPORARY)) else stat.S_ISDIR
+        return status.st_uid == os.geteuid() and expected(status.st_mode)
+
+    def _file_bytes(self, name: str) -> int:
+        return os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_size
+
+    def _directory_bytes(self, name: str) -> int:
+        fd = files.open_directory(name, self.fd)
+        try:
+            return sum(status.st_size for status in files.regular_files(fd).values())
+        finally:
+            os.close(fd)
+
+
+def _cannot_open(path: Path, error: OSError) -> str:
+    if path.is_symlink():
+        advice = "it is a link; name the directory itself"
+    elif isinstance(error, FileNotFoundError):
+        advice = "there is none; aod run makes it, or set --dir"
+    elif isinstance(error, PermissionError):
+        advice = "run as root, or give this user the directory"
+    else:
+        advice = "set aod_output_dir to a directory on a local, writable filesystem"
+    return f"cannot open the output directory {path}: {error.strerror} ({advice})"

@@ -1,0 +1,48 @@
+"""A bounded queue between two stages that drops the oldest and counts it."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Channel(Generic[T]):
+    """Carries items from a sender that never waits to one receiver.
+
+    When `capacity` items wait, the oldest is dropped and counted in `dropped`. `close` lets
+    the receiver finish what is there and ends its iteration.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._items: deque[T] = deque()
+        self._capacity = capacity
+        self._changed = asyncio.Event()
+        self._closed = False
+        self.dropped = 0
+
+    def send(self, item: T) -> None:
+        """Hand an item over; what is sent after `close` is dropped and counted."""
+        if self._closed:
+            self.dropped += 1
+            return
+        if len(self._items) == self._capacity:
+            self._items.popleft()
+            self.dropped += 1
+        self._items.append(item)
+        self._changed.set()
+
+    def close(self) -> None:
+        """Say that nothing more will come."""
+        self._closed = True
+        self._changed.set()
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        while True:
+            while self._items:
+                yield self._items.popleft()
+            if self._closed:
+                return
+            self._changed.clear()
+            await self._changed.wait()

@@ -1,0 +1,61 @@
+"""`aod collect`: a bundle by hand, now."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aod.commands.config import DEFAULT_FILE, File
+from aod.errors import BundleError
+
+if TYPE_CHECKING:
+    from aod.config import Config
+
+
+def collect(
+    config: File = DEFAULT_FILE,
+    reason: Annotated[str, typer.Option(help="Why, as it will stand in the summary.")] = "",
+) -> None:
+    """Run every action of `watcher.actions` once and keep what it finds in a bundle."""
+    from aod.commands.run import watch_children_by_pidfd
+    from aod.config import load
+
+    watch_children_by_pidfd()
+    typer.echo(asyncio.run(_collect(load(config, os.environ), reason)))
+
+
+async def _collect(config: "Config", reason: str) -> Path:
+    """Return the sealed bundle; raises BundleError when the disk refuses it."""
+    from aod.actions.action import Context
+    from aod.actions.runner import Runner
+    from aod.bundle import OutputDirectory
+    from aod.detectors.anomaly import Anomaly, AnomalyType
+    from aod.incident import MIB, Incident, Surroundings
+
+    watcher = config.watcher
+    manual = Anomaly(
+        AnomalyType.MANUAL, "manual", time.monotonic_ns(), time.time_ns(), reason=reason
+    )
+    surroundings = Surroundings(
+        describe=lambda anomaly, offset_ns: [],
+        context=lambda raised_wall_ns: Context(
+            raised_wall_ns,
+            lookback_s=watcher.lookback_sec,
+            post_trigger_s=watcher.post_trigger_sec,
+            timeout_s=watcher.action_timeout_sec,
+            max_bytes=int(watcher.action_max_mb * MIB),
+            snaplen=config.tcpdump.snaplen,
+        ),
+        lost=dict,
+    )
+    runner = Runner(watcher.max_concurrent_tasks)
+    incident = Incident(manual, config, runner, surroundings, suppressed=[])
+    with await asyncio.to_thread(OutputDirectory.open, config.aod_output_dir) as output:
+        try:
+            await incident.collect(output)
+            return output.path / await incident.seal()
+        except OSError as error:
+            raise BundleError(f"cannot keep a bundle in {output.path}: {error}") from error

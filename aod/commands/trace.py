@@ -1,0 +1,102 @@
+"""`aod trace`: a line per slow or failed operation, as it happens."""
+
+import asyncio
+import json
+import signal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aod.errors import SurroundingsError
+
+if TYPE_CHECKING:
+    from aod.events import Events
+    from aod.filter import Filter
+    from aod.names import Names
+    from aod.tracer.program import Tracer
+
+HEADER = (
+    f"{'TIME':<15} {'COMMAND':<20} {'LATENCY(ms)':>11} {'QUEUE':>8} {'SERVER':>8} "
+    f"{'STATUS':<30} {'SHARE':<24} {'PID':>7} COMM"
+)
+
+
+def trace(
+    threshold_ms: Annotated[
+        float, typer.Option(min=0, help="Show operations that took so long; 0 shows all.")
+    ] = 200.0,
+    errors: Annotated[bool, typer.Option(help="Show failed operations too.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+) -> None:
+    """Print slow and failed SMB operations until interrupted."""
+    from aod.tracer import module, needs
+
+    if missing := needs.missing():
+        raise SurroundingsError(missing)
+    if not module.is_loaded():
+        raise SurroundingsError("cifs is not loaded: modprobe cifs, or mount a share")
+    asyncio.run(_trace(threshold_ms, errors, as_json))
+
+
+async def _trace(threshold_ms: float, errors: bool, as_json: bool) -> None:
+    from aod.events import Count
+    from aod.names import Names
+    from aod.tracer.program import Tracer
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    names = Names()
+    with await asyncio.to_thread(Tracer) as tracer:
+        await asyncio.to_thread(_start, tracer, _filter(threshold_ms, errors), names)
+        if not as_json:
+            typer.echo(HEADER)
+        async with asyncio.TaskGroup() as group:
+            ring = group.create_task(
+                tracer.ring.watch(lambda events: _print(events, names, as_json)), name="ring"
+            )
+            await stop.wait()
+            ring.cancel()
+        lost = tracer.ledger()[Count.LOST]
+        if lost:
+            typer.echo(f"lost {lost} events: the ring was full", err=True)
+
+
+def _start(tracer: "Tracer", wanted: "Filter", names: "Names") -> None:
+    tracer.set_filter(wanted)
+    names.refresh()
+    tracer.attach()
+
+
+def _filter(threshold_ms: float, errors: bool) -> "Filter":
+    """Return what is slow by `threshold_ms`, and what fails but for the quiet statuses."""
+    import numpy as np
+
+    from aod import smb
+    from aod.events import COMMANDS
+    from aod.filter import ALL_COMMANDS, Filter, StatusVerdict, status_verdict
+
+    quiet = {status: ALL_COMMANDS & ~smb.quiet_commands(status) for status in smb.QUIET}
+    verdict = status_verdict(True, quiet) if errors else StatusVerdict()
+    return Filter(np.full((2, COMMANDS), round(threshold_ms * 1e6), np.uint64), verdict)
+
+
+def _print(events: "Events", names: "Names", as_json: bool) -> None:
+    from aod.clock import wall_offset_ns
+    from aod.manifest import describe_events
+
+    # A look into procfs, and only when an id turns up that is new.
+    if names.has_unknown(events):
+        names.refresh(frozenset(events["cgroup_id"].tolist()))
+    for row in describe_events(events, None, names, wall_offset_ns()):
+        typer.echo(json.dumps(row) if as_json else _line(row))
+
+
+def _line(row: dict[str, Any]) -> str:
+    status = row["status"] if row["kind"] == "completed" else f"{row['kind']} {row['error']}"
+    place = f"//{row['server']}/{row['share']}" if row["server"] else row["connection_id"]
+    return (
+        f"{row['time'][11:26]:<15} {row['command'].removeprefix('SMB2_'):<20} "
+        f"{row['latency_ns'] / 1e6:>11.3f} {row['queue_ns'] / 1e6:>8.3f} "
+        f"{row['server_ns'] / 1e6:>8.3f} {status:<30} {place:<24} {row['pid']:>7} {row['comm']}"
+    )

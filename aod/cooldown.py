@@ -1,0 +1,103 @@
+"""Which anomaly may open a bundle, and which is only counted."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from aod.clock import iso
+from aod.detectors.anomaly import Anomaly, AnomalyType
+
+HOUR_NS = 3_600_000_000_000
+RESERVED = 2
+"""Bundles of the hour that are kept for emergencies."""
+
+
+@dataclass(slots=True)
+class Suppressed:
+    """Anomalies of one name that opened no bundle; times in nanoseconds since the epoch."""
+
+    name: str
+    count: int
+    first_ns: int
+    last_ns: int
+    worst_latency_ns: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as it stands in a manifest."""
+        return {
+            "name": self.name,
+            "count": self.count,
+            "first": iso(self.first_ns),
+            "last": iso(self.last_ns),
+            "worst_latency_ns": self.worst_latency_ns,
+        }
+
+
+@dataclass(slots=True)
+class _Cooldown:
+    until_ns: int
+    length_ns: int
+    repeated: bool = False
+
+
+@dataclass(slots=True)
+class Cooldowns:
+    """Holds anomalies back for a while after a bundle, longer while the trouble lasts.
+
+    A cooldown runs from the sealing and is not extended. When there were repeats in it, the
+    next one is twice as long, up to `max_cooldown_ns`; after a quiet one it starts anew. In
+    an hour at most `max_per_hour` bundles open, the last two for emergencies; what somebody
+    asked for is always opened. Times are CLOCK_MONOTONIC nanoseconds that the caller gives.
+    """
+
+    max_cooldown_ns: int
+    max_per_hour: int
+    _cooldowns: dict[str, _Cooldown] = field(default_factory=dict)
+    _opened_ns: list[int] = field(default_factory=list)
+    _suppressed: dict[str, Suppressed] = field(default_factory=dict)
+
+    def admit(self, anomaly: Anomaly, now_ns: int) -> str | None:
+        """Open for the anomaly, or return why it is held back; then it is counted."""
+        reason = self._objection(anomaly, now_ns)
+        if reason is None:
+            self._opened_ns.append(now_ns)
+        else:
+            self._count(anomaly)
+        return reason
+
+    def sealed(self, key: str, cooldown_ns: int, now_ns: int) -> int:
+        """Start the cooldown of an anomaly's key; return its length in nanoseconds."""
+        before = self._cooldowns.get(key)
+        length_ns = cooldown_ns
+        if before and before.repeated:
+            length_ns = max(cooldown_ns, min(2 * before.length_ns, self.max_cooldown_ns))
+        self._cooldowns[key] = _Cooldown(now_ns + length_ns, length_ns)
+        return length_ns
+
+    def take_suppressed(self) -> list[Suppressed]:
+        """Return what was held back since the last call."""
+        taken = list(self._suppressed.values())
+        self._suppressed.clear()
+        return taken
+
+    def _objection(self, anomaly: Anomaly, now_ns: int) -> str | None:
+        if anomaly.anomaly is AnomalyType.MANUAL:
+            return None
+        cooldown = self._cooldowns.get(anomaly.key)
+        if cooldown and now_ns < cooldown.until_ns:
+            cooldown.repeated = True
+            return f"in its cooldown for {(cooldown.until_ns - now_ns) / 1e9:.0f} s more"
+        self._opened_ns = [opened for opened in self._opened_ns if now_ns - opened < HOUR_NS]
+        reserved = 0 if anomaly.emergency else min(RESERVED, self.max_per_hour - 1)
+        if len(self._opened_ns) >= self.max_per_hour - reserved:
+            return f"{len(self._opened_ns)} bundles were opened within the hour"
+        return None
+
+    def _count(self, anomaly: Anomaly) -> None:
+        worst = anomaly.worst
+        latency_ns = int(worst["latency_ns"]) if worst is not None else 0
+        known = self._suppressed.setdefault(
+            anomaly.key, Suppressed(anomaly.key, 0, anomaly.timestamp, anomaly.timestamp, 0)
+        )
+        known.count += anomaly.count
+        known.last_ns = anomaly.timestamp
+        known.worst_latency_ns = max(known.worst_latency_ns, latency_ns)

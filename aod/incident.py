@@ -1,0 +1,215 @@
+"""One incident: its anomalies, its actions, its bundle."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aod import actions, manifest
+from aod.actions.action import ActionResult, Context
+from aod.actions.runner import Runner
+from aod.bundle import SUMMARY, Bundle, OutputDirectory, fit
+from aod.clock import iso, wall_offset_ns
+from aod.config import Config
+from aod.cooldown import Suppressed
+from aod.detectors.anomaly import Anomaly
+from aod.events import empty
+from aod.report.summary import render
+
+log = logging.getLogger(__name__)
+
+MIB = 1 << 20
+HURRY = 0.4
+"""Part of the grace that running actions still get; their children then have 4 s to end."""
+
+Describe = Callable[[Anomaly, int], list[dict[str, Any]]]
+"""(anomaly, wall - monotonic ns) -> its events in words; blocks, so it runs in a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an incident needs from the rest of the service."""
+
+    describe: Describe
+    context: Callable[[int], Context]
+    """Given the time of the anomaly in nanoseconds since the epoch."""
+    lost: Callable[[], dict[str, int]]
+    libbpf: str = ""
+
+
+class Incident:
+    """Keeps the evidence of one anomaly, and of those that are raised meanwhile."""
+
+    def __init__(
+        self,
+        first: Anomaly,
+        config: Config,
+        runner: Runner,
+        surroundings: Surroundings,
+        suppressed: Sequence[Suppressed],
+    ) -> None:
+        self.first = first
+        self._config = config
+        self._runner = runner
+        self._surroundings = surroundings
+        self._suppressed = [held_back.as_dict() for held_back in suppressed]
+        self._anomalies = {first.name: first}
+        self._repeats = {first.name: 0}
+        self._results: dict[str, dict[str, Any]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._running = 0
+        self._grace_s: float | None = None
+        self._hurried = asyncio.Event()
+        self._limit = asyncio.timeout(None)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The key of each anomaly in it, by its name."""
+        return {name: anomaly.key for name, anomaly in self._anomalies.items()}
+
+    def join(self, anomaly: Anomaly) -> bool:
+        """Take in an anomaly that is raised while this one is collected.
+
+        Returns False when it is too late for another one's actions; a repeat is never late.
+        """
+        known = self._anomalies.get(anomaly.name)
+        if not known and self._group and not self._running:
+            return False
+        self._anomalies[anomaly.name] = known.merged(anomaly) if known else anomaly
+        self._repeats[anomaly.name] = self._repeats[anomaly.name] + 1 if known else 0
+        if not known and self._group:
+            self._start(self._add(anomaly), f"join {anomaly.name}")
+        return True
+
+    def hurry(self, grace_s: float) -> None:
+        """End within `grace_s`: wait for nothing more, and cut off what takes too long."""
+        self._grace_s = grace_s
+        self._hurried.set()
+        if self._group:
+            self._limit.reschedule(asyncio.get_running_loop().time() + HURRY * grace_s)
+
+    async def collect(self, output: OutputDirectory) -> None:
+        """Open the bundle, keep the evidence, run the actions; OSError when it cannot open."""
+        until_s = asyncio.get_running_loop().time() + self._config.watcher.post_trigger_sec
+        await asyncio.to_thread(self._open, output)
+        try:
+            async with self._limit, asyncio.TaskGroup() as self._group:
+                self._start(self._wait_until(until_s), "post trigger")
+                for anomaly in list(self._anomalies.values()):
+                    self._start(self._act(anomaly), f"actions of {anomaly.name}")
+                if self._grace_s is not None:
+                    self.hurry(self._grace_s)
+        except TimeoutError:
+            log.warning("collecting cut off, aod is stopping bundle=%s", self._bundle.name)
+
+    async def seal(self) -> str:
+        """Write the last of the evidence and seal; return the file's name. Raises OSError."""
+        return await asyncio.to_thread(self._seal)
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        assert self._group is not None
+        self._running += 1
+        task = self._group.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running -= 1
+
+    async def _wait_until(self, until_s: float) -> None:
+        try:
+            async with asyncio.timeout_at(until_s):
+                await self._hurried.wait()
+        except TimeoutError:
+            return
+
+    async def _add(self, anomaly: Anomaly) -> None:
+        try:
+            await asyncio.to_thread(self._write_manifest)
+        except OSError as error:
+            log.warning("manifest not renewed bundle=%s: %s", self._bundle.name, error)
+        await self._act(anomaly)
+
+    async def _act(self, anomaly: Anomaly) -> None:
+        """Run those of the anomaly's actions that this incident has not run yet."""
+        chosen = []
+        for name in self._action_names(anomaly):
+            if name not in self._results:
+                self._results[name] = {"state": "pending", "reason": ""}
+                if name in self._with_room:
+                    chosen.append(actions.create(name))
+                else:
+                    reason = "the disk has no room for it"
+                    self._results[name] = {"state": "skipped", "reason": reason}
+        context = self._surroundings.context(anomaly.timestamp)
+        await self._runner.run(chosen, context, self._bundle, self._keep_result)
+
+    def _keep_result(self, result: ActionResult) -> None:
+        self._results[result.name] = result.as_dict()
+
+    def _action_names(self, anomaly: Anomaly) -> Sequence[str]:
+        section = self._config.guardian.anomalies.get(anomaly.name)
+        return section.actions if section else self._config.watcher.actions
+
+    def _open(self, output: OutputDirectory) -> None:
+        self._with_room = self._fitting(output)
+        self._bundle = Bundle.create(output, self.first.timestamp)
+        try:
+            self._write_manifest()
+        except OSError:
+            self._bundle.close()
+            output.remove(self._bundle.name)
+            raise
+
+    def _fitting(self, output: OutputDirectory) -> frozenset[str]:
+        """Return the actions that the disk has room for, of all that may run."""
+        cap_bytes = int(self._config.watcher.action_max_mb * MIB)
+        caps = dict.fromkeys(self._config.watcher.actions, cap_bytes)
+        min_free_bytes = int(self._config.min_free_mb * MIB)
+        kept, dropped = fit(caps, output.free_bytes(), 0, min_free_bytes)
+        if dropped:
+            log.warning("disk is short of room, actions left out: %s", " ".join(dropped))
+        return frozenset(kept)
+
+    def _write_manifest(self) -> None:
+        self._bundle.write_manifest(self._manifest("collecting"))
+
+    def _manifest(self, state: str) -> dict[str, Any]:
+        offset_ns = wall_offset_ns()
+        anomalies = [self._described(anomaly, offset_ns) for anomaly in [*self._anomalies.values()]]
+        return {
+            "format": manifest.FORMAT,
+            "state": state,
+            "timestamp": self._bundle.timestamp,
+            "raised": iso(self.first.timestamp),
+            "sealed": iso(time.time_ns()) if state == "sealed" else None,
+            "trigger": self.first.name,
+            "anomalies": anomalies,
+            "suppressed_since_last": self._suppressed,
+            "actions": dict(self._results),
+            "lost": self._surroundings.lost(),
+            "wall_minus_monotonic_ns": offset_ns,
+            "host": manifest.describe_host(),
+            "versions": manifest.describe_versions(self._surroundings.libbpf),
+            "config": self._config.plain(),
+            "files": {},
+        }
+
+    def _described(self, anomaly: Anomaly, offset_ns: int) -> dict[str, Any]:
+        section = self._config.guardian.anomalies.get(anomaly.name)
+        limits: Mapping[str, Any] = section.model_dump(mode="json") if section else {}
+        rows = self._surroundings.describe(anomaly, offset_ns)
+        return manifest.describe_anomaly(anomaly, self._repeats[anomaly.name], rows, limits)
+
+    def _seal(self) -> str:
+        with self._bundle:
+            last = self._manifest("sealed")
+            rows = [row for anomaly in last["anomalies"] for row in anomaly["events"]]
+            events = [anomaly.events for anomaly in self._anomalies.values()]
+            self._bundle.write_events(np.concatenate([empty(), *events]), rows)
+            text = render(last).encode(errors="backslashreplace")
+            self._bundle.write(SUMMARY, text)
+            return self._bundle.seal(last).name

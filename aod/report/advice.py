@@ -1,0 +1,258 @@
+"""What to look at next: rules that follow from a bundle's evidence, and nothing else does."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from aod.report import text
+
+Event: TypeAlias = Mapping[str, Any]
+
+MOST = 0.5
+"""A part of the waiting that is this large, or of the events, gets a line of its own."""
+
+_CREDENTIALS = "the server refuses the login: a changed password, storage key or Kerberos ticket"
+_SESSION = "the session expired at the server: Kerberos tickets and the logins after it"
+_GONE = "the share is not there any more: deleted, renamed or taken offline at the server"
+_FULL = "the server has no room left: free space and quotas of the share"
+_HELD = "another client or process holds the file: open files and locks at the server"
+_SHORT = "the server is short of resources or throttles: its limits and load at that time"
+_STORAGE = "the storage behind the server failed: the server's own logs"
+_STALE = "handles from before a reconnect are used: applications must open their files again"
+_MISSING = "the application asks for files that are not there: its paths, or who removed them"
+_DENIED = "permissions at the server (share and file) of the user that the share is mounted as"
+_READ_ONLY = "the share or its storage is read-only at the server"
+
+MEANINGS: Mapping[str, tuple[str, str]] = {
+    "STATUS_ACCESS_DENIED": (_DENIED, "mounts"),
+    "STATUS_NETWORK_ACCESS_DENIED": (_DENIED, "mounts"),
+    "STATUS_LOGON_FAILURE": (_CREDENTIALS, "dmesg"),
+    "STATUS_WRONG_PASSWORD": (_CREDENTIALS, "dmesg"),
+    "STATUS_PASSWORD_EXPIRED": (_CREDENTIALS, "dmesg"),
+    "STATUS_ACCOUNT_DISABLED": (_CREDENTIALS, "dmesg"),
+    "STATUS_ACCOUNT_LOCKED_OUT": (_CREDENTIALS, "dmesg"),
+    "STATUS_NETWORK_SESSION_EXPIRED": (_SESSION, "journalctl"),
+    "STATUS_USER_SESSION_DELETED": (_SESSION, "journalctl"),
+    "STATUS_NETWORK_NAME_DELETED": (_GONE, "mounts"),
+    "STATUS_BAD_NETWORK_NAME": (_GONE, "mounts"),
+    "STATUS_DISK_FULL": (_FULL, "smbinfo"),
+    "STATUS_QUOTA_EXCEEDED": (_FULL, "smbinfo"),
+    "STATUS_SHARING_VIOLATION": (_HELD, "open_files"),
+    "STATUS_LOCK_NOT_GRANTED": (_HELD, "open_files"),
+    "STATUS_FILE_LOCK_CONFLICT": (_HELD, "open_files"),
+    "STATUS_DELETE_PENDING": (_HELD, "open_files"),
+    "STATUS_INSUFFICIENT_RESOURCES": (_SHORT, "debugdata"),
+    "STATUS_INSUFF_SERVER_RESOURCES": (_SHORT, "debugdata"),
+    "STATUS_REQUEST_NOT_ACCEPTED": (_SHORT, "debugdata"),
+    "STATUS_IO_TIMEOUT": (_STORAGE, "stats"),
+    "STATUS_IO_DEVICE_ERROR": (_STORAGE, "stats"),
+    "STATUS_FILE_CLOSED": (_STALE, "dmesg"),
+    "STATUS_INVALID_HANDLE": (_STALE, "dmesg"),
+    "STATUS_OBJECT_NAME_NOT_FOUND": (_MISSING, "open_files"),
+    "STATUS_OBJECT_PATH_NOT_FOUND": (_MISSING, "open_files"),
+    "STATUS_MEDIA_WRITE_PROTECTED": (_READ_ONLY, "mounts"),
+}
+"""What a status usually means, and the action whose file shows more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The slow and the failed operations of a bundle, and its actions' results by name."""
+
+    slow: Sequence[Event]
+    failed: Sequence[Event]
+    actions: Mapping[str, Mapping[str, Any]]
+
+    def file(self, action: str) -> str:
+        """Return the file to open, or why there is none."""
+        result = self.actions.get(action)
+        if result is None:
+            return f"{action} (not collected)"
+        if result.get("file") and (result.get("bytes") or result.get("state") == "ok"):
+            return str(result["file"])
+        reason = text.printable(str(result.get("reason") or result.get("state", "?")))
+        return f"{action} (not collected: {reason})"
+
+
+def evidence(manifest: Mapping[str, Any]) -> Evidence:
+    """Sort a manifest's events: slow and failed by their anomaly; failed too if unanswered."""
+    slow: dict[tuple[Any, ...], Event] = {}
+    failed: dict[tuple[Any, ...], Event] = {}
+    for anomaly in manifest.get("anomalies", ()):
+        for event in anomaly.get("events", ()):
+            key = (event.get("time_ns"), event.get("connection_id"), event.get("message_id"))
+            if anomaly.get("anomaly") == "latency":
+                slow[key] = event
+            if anomaly.get("anomaly") == "error" or event.get("kind") != "completed":
+                failed[key] = event
+    return Evidence(list(slow.values()), list(failed.values()), manifest.get("actions", {}))
+
+
+def time_spent(events: Sequence[Event]) -> dict[str, float]:
+    """Return the part (0..1) of all waiting that was spent in queue, server and payload."""
+    total = sum(event.get("latency_ns", 0) for event in events)
+    names = ("queue", "server", "payload")
+    if not total:
+        return dict.fromkeys(names, 0.0)
+    return {name: sum(e.get(f"{name}_ns", 0) for e in events) / total for name in names}
+
+
+def advise(manifest: Mapping[str, Any]) -> list[str]:
+    """Return one sentence or two per rule that applies, the most telling first."""
+    found = evidence(manifest)
+    return [line for rule in RULES for line in rule(found)] or [_start(found)]
+
+
+def _waiting(found: Evidence) -> list[str]:
+    part, share = max(time_spent(found.slow).items(), key=lambda item: item[1])
+    if not found.slow or share < MOST:
+        return []
+    percent = text.percent(share)
+    busiest = max(event.get("in_flight", 0) for event in found.slow)
+    if part == "queue":
+        return [
+            f"{percent} of the waiting was on this machine, before the requests were sent: for "
+            f"credits or the send mutex (up to {busiest} requests in flight). See credits, "
+            f"'In Send' and 'In MaxReq Wait' in {found.file('debugdata')}."
+        ]
+    if part == "payload":
+        return [
+            f"{percent} of the waiting was for data after the response had begun: bandwidth or "
+            f"lost packets. In {found.file('tcpdump')} look for tcp.analysis.retransmission."
+        ]
+    return [
+        f"{percent} of the waiting was between sending and the response: the server or the "
+        f"network. In {found.file('tcpdump')} (it begins at the trigger) 'smb2.time > 0.2' shows a "
+        "slow server, tcp.analysis.retransmission a bad network; counts per share are in "
+        f"{found.file('stats')}."
+    ]
+
+
+def _pended(found: Evidence) -> list[str]:
+    count = _flagged(found.slow, "pended")
+    if not count:
+        return []
+    lines = [
+        f"The server answered {count} of {len(found.slow)} with STATUS_PENDING first: it had "
+        "these requests and was working on them, so look at the server's storage and load, not "
+        "at the network."
+    ]
+    creates = [e for e in found.slow if e.get("command") == "SMB2_CREATE"]
+    if _flagged(creates, "pended"):
+        lines.append(
+            "Pended SMB2_CREATE often waits until another client gives back its lease (up to "
+            f"35 s): look at who else has these files open; ours are in {found.file('open_files')}."
+        )
+    return lines
+
+
+def _encrypted(found: Evidence) -> list[str]:
+    events = [*found.slow, *found.failed]
+    count = _flagged(events, "encrypted")
+    if not count or "tcpdump" not in found.actions:
+        return []
+    return [
+        f"{count} of {len(events)} were encrypted: in {found.file('tcpdump')} only times and sizes "
+        "can be seen, not commands."
+    ]
+
+
+def _writeback(found: Evidence) -> list[str]:
+    count = _flagged(found.slow, "writeback")
+    if not count:
+        return []
+    return [
+        f"{count} of {len(found.slow)} were writeback by a kernel thread: the process named is "
+        "not the one that wrote the data; the path says whose it is."
+    ]
+
+
+def _where(found: Evidence) -> list[str]:
+    # A refusal tells of a file's permissions, not of the way to its server.
+    events = [*found.slow, *(e for e in found.failed if e.get("kind") != "completed")]
+    shares = {(e.get("server"), e.get("share")) for e in events if e.get("share")}
+    servers = {server for server, _ in shares}
+    if len(events) < 2 or not shares:
+        return []
+    if len(servers) > 1:
+        return [
+            f"{len(servers)} servers are affected at once: look at this machine and its network "
+            f"before any server, e.g. {found.file('journalctl')}."
+        ]
+    if len(shares) > 1:
+        return [
+            f"{len(shares)} shares of one server are affected: the server or the way to it, "
+            "rather than one share."
+        ]
+    return []
+
+
+def _who(found: Evidence) -> list[str]:
+    processes = {(e.get("pid"), e.get("comm")) for e in found.slow if e.get("pid")}
+    if len(found.slow) < 2 or not processes:
+        return []
+    if len(processes) == 1:
+        pid, comm = processes.pop()
+        return [
+            f"All slow operations are of one process, {text.printable(str(comm))} (pid {pid}): "
+            "what it does (many small or many parallel requests) may be the cause."
+        ]
+    return [f"{len(processes)} processes are slow: the cause is not one application alone."]
+
+
+def _statuses(found: Evidence) -> list[str]:
+    counts = Counter(str(event.get("status", "")) for event in found.failed)
+    lines: dict[str, str] = {}
+    for status, count in counts.most_common():
+        if status in MEANINGS:
+            meaning, action = MEANINGS[status]
+            lines.setdefault(meaning, f"{status} ({count}): {meaning}. See {found.file(action)}.")
+    return list(lines.values())
+
+
+def _connection(found: Evidence) -> list[str]:
+    kinds = Counter(str(event.get("kind", "")) for event in found.failed)
+    errors = Counter(str(event.get("error", "")) for event in found.failed)
+    lines = []
+    if kinds["aborted"] or kinds["reconnect"]:
+        lines.append(
+            f"The connection was lost: {text.plural(kinds['aborted'], 'request')} got no answer. "
+            f"Look for 'has not responded' and 'reconnect' in {found.file('dmesg')}."
+        )
+    if errors["EHOSTDOWN"]:
+        lines.append(
+            f"EHOSTDOWN ({errors['EHOSTDOWN']}): the server could not be reached: name resolution, "
+            f"TCP port 445, a firewall, the server itself. See {found.file('journalctl')}."
+        )
+    if kinds["session_expired"]:
+        lines.append(f"{_SESSION[0].upper()}{_SESSION[1:]}. See {found.file('journalctl')}.")
+    return lines
+
+
+RULES: Sequence[Callable[[Evidence], list[str]]] = (
+    _connection,
+    _statuses,
+    _waiting,
+    _pended,
+    _where,
+    _who,
+    _writeback,
+    _encrypted,
+)
+
+
+def _start(found: Evidence) -> str:
+    if found.slow or found.failed:
+        return (
+            "No single cause stands out. Compare the ten operations above with "
+            f"{found.file('dmesg')} and {found.file('debugdata')}."
+        )
+    return (
+        f"No operation is attached. Begin with {found.file('dmesg')} and "
+        f"{found.file('debugdata')}; requests that hang are listed there under MIDs."
+    )
+
+
+def _flagged(events: Sequence[Event], flag: str) -> int:
+    return sum(flag in event.get("flags", ()) for event in events)

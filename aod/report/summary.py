@@ -1,0 +1,297 @@
+"""summary.txt: what a person reads first, made from nothing but the manifest."""
+
+import statistics
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from aod.report import text
+from aod.report.advice import Event, advise, time_spent
+from aod.report.operations import (
+    WIDTH,
+    clock,
+    command,
+    outcome,
+    process,
+    share_name,
+    ten_operations,
+)
+
+Manifest: TypeAlias = Mapping[str, Any]
+
+_NAMED = 4
+"""Commands, shares and processes that are named before the rest is counted."""
+
+_STATES = {
+    "collecting": "Not complete: it is still being collected.",
+    "interrupted": "Not complete: aod ended while it was being collected.",
+}
+
+
+def render(manifest: Manifest) -> str:
+    """Return the text of summary.txt for a manifest of format 1, in any state."""
+    parts = [_heading(manifest)]
+    parts += [_figures(anomaly) for anomaly in manifest.get("anomalies", ())]
+    parts += [_suppressed(manifest), _collected(manifest), _lost(manifest), _next(manifest)]
+    lines = "\n\n".join("\n".join(part) for part in parts if part).split("\n")
+    # Once more over all: a manifest may come from elsewhere.
+    return "\n".join(text.printable(line) for line in lines) + "\n"
+
+
+def _heading(manifest: Manifest) -> list[str]:
+    state = str(manifest.get("state", "unknown"))
+    lines = [f"aod_{manifest.get('timestamp', 0):019d} ({state})", ""]
+    for anomaly in manifest.get("anomalies", ()):
+        lines += _wrap(_sentence(anomaly))
+    if state in _STATES:
+        lines += _wrap(_STATES[state])
+    host, versions = manifest.get("host", {}), manifest.get("versions", {})
+    about = (
+        f"Host {host.get('name', '?')}: Linux {host.get('kernel', '?')}, {host.get('os', '?')}, "
+        f"{host.get('machine', '?')}, {text.plural(host.get('cpus', 0), 'CPU')}; "
+        f"aod {versions.get('aod', '?')}. All times are UTC."
+    )
+    return [*lines, "", *_wrap(text.printable(about))]
+
+
+def _sentence(anomaly: Mapping[str, Any]) -> str:
+    """Say what, where, who and since when."""
+    kind, events = anomaly.get("anomaly"), anomaly.get("events", ())
+    since = _moment(anomaly.get("first") or anomaly.get("raised", ""))
+    if kind == "manual":
+        reason = text.printable(str(anomaly.get("reason") or "no reason given"))
+        return f"Collected by hand at {_moment(anomaly.get('raised', ''))} UTC: {reason}."
+    what = {"latency": "slow", "error": "failed"}.get(str(kind), f"seen as {kind}")
+    many = "was" if anomaly.get("count") == 1 else "were"
+    verb = what if kind == "error" else f"{many} {what}"
+    place, who = _place(events), _mostly("by ", events, process)
+    how = _mostly("", events, outcome if kind == "error" else command)
+    urgent = "Emergency: " if anomaly.get("emergency") else ""
+    count = text.plural(anomaly.get("count", 0), "operation")
+    worst_ns = _worst_ns(anomaly)
+    worst = f"; the worst took {text.duration(worst_ns)}" if worst_ns and kind != "error" else ""
+    return f"{urgent}{count} on {place} {verb}, {how}, {who}, since {since} UTC{worst}."
+
+
+def _figures(anomaly: Mapping[str, Any]) -> list[str]:
+    events = anomaly.get("events", ())
+    tool = f" ({anomaly['tool']})" if anomaly.get("tool") else ""
+    title = f"{str(anomaly.get('name', '?')).upper()}{tool}"
+    raised = ("raised", _raised(anomaly))
+    if anomaly.get("anomaly") == "manual":
+        return []
+    if len(events) < 2:
+        return [title, *_pairs([raised, *_single(anomaly)]), *_shown(anomaly)]
+    omitted = anomaly.get("events_omitted", 0)
+    rows = [
+        raised,
+        ("count", _count(anomaly)),
+        ("worst", _against(_worst_ns(anomaly), anomaly.get("worst") or {})),
+        ("median", _median(anomaly)),
+        ("usual", _usual(anomaly)),
+        ("time spent", _time_spent(events)),
+        ("commands", _listed(events, command)),
+        ("outcomes", _listed(events, outcome)),
+        ("shares", _listed(events, share_name)),
+        ("processes", _listed(events, process)),
+        ("not kept", f"{text.plural(omitted, 'more event')}" if omitted else ""),
+    ]
+    return [title, *_pairs(rows), *_shown(anomaly)]
+
+
+def _single(anomaly: Mapping[str, Any]) -> list[tuple[str, str]]:
+    worst = anomaly.get("worst") or {}
+    return [
+        ("count", _count(anomaly)),
+        ("latency", _against(_worst_ns(anomaly), worst) if worst else ""),
+        ("usual", _usual(anomaly)),
+        ("time spent", _time_spent(anomaly.get("events", ()))),
+    ]
+
+
+def _shown(anomaly: Mapping[str, Any]) -> list[str]:
+    return ["", *ten_operations(anomaly)] if anomaly.get("events") else []
+
+
+def _raised(anomaly: Mapping[str, Any]) -> str:
+    raised = _moment(anomaly.get("raised", ""))
+    return f"{raised}, as an emergency" if anomaly.get("emergency") else raised
+
+
+def _count(anomaly: Mapping[str, Any]) -> str:
+    parts = [str(anomaly.get("count", 0))]
+    acceptable = anomaly.get("limit", {}).get("acceptable_count")
+    if acceptable is not None:
+        parts.append(f"more than {acceptable} within {anomaly.get('window_s', 0):g} s raise it")
+    if anomaly.get("repeats"):
+        parts.append(f"raised {text.plural(anomaly['repeats'], 'more time')} while collecting")
+    if anomaly.get("first") != anomaly.get("last"):
+        parts.append(f"from {clock(anomaly.get('first', ''))} to {clock(anomaly.get('last', ''))}")
+    return "; ".join(parts)
+
+
+def _worst_ns(anomaly: Mapping[str, Any]) -> int:
+    return int((anomaly.get("worst") or {}).get("latency_ns", 0))
+
+
+def _against(latency_ns: float, event: Event) -> str:
+    threshold_ns = event.get("threshold_ns")
+    told = text.duration(latency_ns)
+    if event.get("command"):
+        told += f" {event['command']}"
+    if threshold_ns:
+        told += f", {_times(latency_ns, threshold_ns)} its threshold of "
+        told += text.duration(threshold_ns)
+    return told
+
+
+def _median(anomaly: Mapping[str, Any]) -> str:
+    events = anomaly.get("events", ())
+    median_ns = anomaly.get("median_latency_ns")
+    if median_ns is None:
+        median_ns = statistics.median(event.get("latency_ns", 0) for event in events)
+    thresholds = Counter(e["threshold_ns"] for e in events if e.get("threshold_ns"))
+    if not thresholds:
+        return text.duration(median_ns)
+    threshold_ns, _ = thresholds.most_common(1)[0]
+    threshold = f"the threshold of {text.duration(threshold_ns)}"
+    return f"{text.duration(median_ns)}, {_times(median_ns, threshold_ns)} {threshold}"
+
+
+def _usual(anomaly: Mapping[str, Any]) -> str:
+    usual_ns = anomaly.get("usual_latency_ns")
+    if not usual_ns:
+        return ""
+    worst = _times(_worst_ns(anomaly), usual_ns)
+    return f"{text.duration(usual_ns)} before this; the worst took {worst} that"
+
+
+def _times(latency_ns: float, of_ns: float) -> str:
+    times = latency_ns / of_ns
+    return f"{times:.0f} x" if times >= 10 else f"{times:.1f} x"
+
+
+def _time_spent(events: Sequence[Event]) -> str:
+    spent = time_spent(events)
+    if not any(spent.values()):
+        return ""
+    return (
+        f"{text.percent(spent['queue'])} waiting to be sent, "
+        f"{text.percent(spent['server'])} server and network, "
+        f"{text.percent(spent['payload'])} payload"
+    )
+
+
+def _suppressed(manifest: Manifest) -> list[str]:
+    suppressed = manifest.get("suppressed_since_last", ())
+    rows = [
+        [
+            text.printable(str(item.get("name", "?"))),
+            str(item.get("count", 0)),
+            _moment(item.get("first", "")),
+            _moment(item.get("last", "")),
+            text.duration(item.get("worst_latency_ns", 0)),
+        ]
+        for item in suppressed
+    ]
+    if not rows:
+        return []
+    title = "COUNTED ONLY (raised since the bundle before this one, in a cooldown)"
+    return [title, *text.table(["anomaly", ">times", "first", "last", ">worst"], rows)]
+
+
+def _collected(manifest: Manifest) -> list[str]:
+    actions = manifest.get("actions", {})
+    rows = [
+        [
+            name,
+            str(result.get("state", "?")),
+            str(result.get("file") or "-"),
+            text.size(result["bytes"]) if result.get("bytes") else "-",
+            text.duration(result["duration_s"] * 1e9) if result.get("duration_s") else "-",
+            _note(result),
+        ]
+        for name, result in sorted(actions.items(), key=lambda i: i[1].get("state") != "ok")
+    ]
+    if not rows:
+        return ["COLLECTED", "No action was run: the events are all there is."]
+    columns = ["action", "state", "file", ">size", ">took", "note"]
+    return [f"COLLECTED ({_states(actions)})", *text.table(columns, rows)]
+
+
+def _states(actions: Mapping[str, Mapping[str, Any]]) -> str:
+    counts = Counter(str(result.get("state", "?")) for result in actions.values())
+    return ", ".join(f"{count} {state}" for state, count in counts.most_common())
+
+
+def _note(result: Mapping[str, Any]) -> str:
+    notes = [str(result["reason"])] if result.get("reason") else []
+    if result.get("truncated"):
+        notes.append("truncated at its size limit")
+    if result.get("state") == "pending":
+        notes.append("had not finished")
+    if result.get("exit_code"):
+        notes.append(f"exit code {result['exit_code']}")
+    if result.get("stderr"):
+        notes.append(str(result["stderr"]).strip().partition("\n")[0])
+    return text.head(text.printable("; ".join(notes)), 60)
+
+
+def _lost(manifest: Manifest) -> list[str]:
+    lost = manifest.get("lost", {})
+    if manifest.get("state") != "sealed" and not any(lost.values()):
+        return ["LOST", "Nothing that was known when the manifest was last written."]
+    events, anomalies = lost.get("events", 0), lost.get("anomalies", 0)
+    if not events and not anomalies:
+        return ["LOST", "Nothing: every slow or failed operation that was seen is counted."]
+    lines = f"{text.plural(events, 'event')} and {text.plural(anomalies, 'anomaly report')}"
+    return ["LOST", *_wrap(f"{lines} were dropped: all counts above are lower bounds.")]
+
+
+def _next(manifest: Manifest) -> list[str]:
+    lines = ["LOOK AT NEXT"]
+    for advice in advise(manifest):
+        lines += textwrap.wrap(
+            advice, WIDTH, initial_indent="- ", subsequent_indent="  ", break_long_words=False
+        )
+    return lines
+
+
+def _place(events: Sequence[Event]) -> str:
+    shares = list(Counter(map(share_name, events)))
+    if not shares:
+        return "an unknown share"
+    if len(shares) <= 2:
+        return " and ".join(shares)
+    return f"{len(shares)} shares (mostly {shares[0]})"
+
+
+def _mostly(before: str, events: Sequence[Event], name: Callable[[Event], str]) -> str:
+    counts = Counter(map(name, events)).most_common()
+    first = f"{before}{counts[0][0]}" if counts else f"{before}unknown"
+    return first if len(counts) < 2 else f"mostly {first}"
+
+
+def _listed(events: Sequence[Event], name: Callable[[Event], str]) -> str:
+    counts = Counter(map(name, events)).most_common()
+    named = [f"{value} {count}" for value, count in counts[:_NAMED]]
+    rest = len(counts) - _NAMED
+    return ", ".join(named) + (f", and {rest} others" if rest > 0 else "")
+
+
+def _pairs(rows: Sequence[tuple[str, str]]) -> list[str]:
+    lines = []
+    for name, value in rows:
+        if value:
+            indent = f"{name:<12}"
+            lines += textwrap.wrap(value, WIDTH, initial_indent=indent, subsequent_indent=" " * 12)
+    return lines
+
+
+def _wrap(sentence: str) -> list[str]:
+    return textwrap.wrap(sentence, WIDTH, break_long_words=False)
+
+
+def _moment(iso: str) -> str:
+    return f"{iso[:10]} {iso[11:23]}".strip() or "an unknown time"

@@ -1,0 +1,248 @@
+"""The service: its stages in the order in which data flows.
+
+    tracer -> detectors -> incidents -> output directory <- cleanup
+
+Shutdown is the same list backwards. Stages do not know each other: what passes between them
+is a batch of events, an Anomaly, a Bundle.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from typing import Any
+
+from aod import detectors, systemd
+from aod.actions.action import Context
+from aod.actions.runner import Runner
+from aod.audit import Audit
+from aod.bundle import OutputDirectory, recover
+from aod.channel import Channel
+from aod.cleanup import Cleanup, Limits
+from aod.clock import wall_offset_ns
+from aod.config import Config
+from aod.detectors.anomaly import Anomaly
+from aod.detectors.detector import Detector
+from aod.events import Count, Events
+from aod.filter import event_thresholds_ns, union
+from aod.incident import Surroundings
+from aod.incidents import Incidents
+from aod.manifest import describe_events
+from aod.names import Names
+from aod.report.summary import render
+from aod.tracer import module
+from aod.tracer.inflight import longest_wait_ns
+from aod.tracer.program import Tracer, libbpf_version
+
+log = logging.getLogger(__name__)
+
+SECOND_NS = 1_000_000_000
+DAY_NS = 86_400 * SECOND_NS
+MIB = 1 << 20
+EVENT_BATCHES = 16
+"""Batches that may wait for a detector: 16 x 2048 events are 4.7 MB, shared by all."""
+ANOMALIES = 64
+"""Anomalies that may wait for the incidents."""
+BUSY_SHARE_NS = SECOND_NS
+"""A connection with a request older than this is left alone by smbinfo."""
+
+
+async def serve(config: Config, stop: asyncio.Event) -> None:
+    """Run the service until `stop` is set; without cifs, wait for it first.
+
+    Raises AodError for what the user can mend, an exception group when a stage fails.
+    """
+    output = await asyncio.to_thread(OutputDirectory.open, config.aod_output_dir)
+    with output:
+        output.lock()
+        await asyncio.to_thread(recover, output, render)
+        if not await _cifs_loaded(config, stop):
+            return
+        tracer = await asyncio.to_thread(Tracer)
+        with tracer:
+            await Service(config, output, tracer).run(stop)
+
+
+class Service:
+    """The stages of one config, connected."""
+
+    def __init__(self, config: Config, output: OutputDirectory, tracer: Tracer) -> None:
+        self._config = config
+        self._output = output
+        self._tracer = tracer
+        self._audit = Audit(output.fd, config.audit.enabled)
+        self._names = Names()
+        self._detectors = make_detectors(config)
+        self._batches = [Channel[Events](EVENT_BATCHES) for _ in self._detectors]
+        self._anomalies = Channel[Anomaly](ANOMALIES)
+        self._runner = Runner(config.watcher.max_concurrent_tasks)
+        surroundings = Surroundings(self._describe, self._context, self._lost, libbpf_version())
+        self._incidents = Incidents(config, output, self._runner, surroundings)
+        limits = Limits(
+            int(config.cleanup.max_log_age_days * DAY_NS),
+            int(config.cleanup.max_total_log_size_mb * MIB),
+        )
+        self._cleanup = Cleanup(output, limits, self._audit.record)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run all stages until `stop` is set, then finish what is in flight."""
+        self._audit.record("config", sha256=self._config.fingerprint())
+        await asyncio.to_thread(self._start_tracer)
+        async with asyncio.TaskGroup() as group:
+            ring = group.create_task(self._tracer.ring.watch(self._distribute), name="ring")
+            detecting = [
+                group.create_task(self._detect(detector, batches), name=f"detector {detector.name}")
+                for detector, batches in zip(self._detectors, self._batches, strict=True)
+            ]
+            incidents = group.create_task(self._incidents.run(self._anomalies), name="incidents")
+            background = [
+                group.create_task(self._clean_up(), name="cleanup"),
+                group.create_task(self._watch_losses(), name="losses"),
+                group.create_task(self._audit.run(), name="audit"),
+            ]
+            systemd.notify("READY=1\nSTATUS=watching SMB operations")
+            await stop.wait()
+            await self._finish(ring, detecting, incidents)
+            for task in background:
+                task.cancel()
+        log.info("stopped")
+        if self._runner.stuck:
+            self._leave()
+
+    def _start_tracer(self) -> None:
+        self._tracer.set_filter(union(detector.filter for detector in self._detectors))
+        probes = self._tracer.attach()
+        self._audit.record("attach", programs=probes)
+        log.info("attached probes=%d output=%s", len(probes), self._output.path)
+        self._names.refresh()
+
+    def _distribute(self, events: Events) -> None:
+        """Hand a batch to every detector."""
+        if __debug__:
+            delay_ms = (time.monotonic_ns() - int(events["time_ns"].min())) / 1e6
+            log.debug("batch events=%d oldest_ms=%.1f", events.size, delay_ms)
+        for batches in self._batches:
+            batches.send(events)
+
+    async def _detect(self, detector: Detector, batches: Channel[Events]) -> None:
+        async for events in batches:
+            anomaly = detector.feed(events)
+            if anomaly:
+                self._anomalies.send(anomaly.stamped(wall_offset_ns()))
+
+    async def _clean_up(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._cleanup.sweep, time.time_ns(), time.monotonic_ns())
+            except OSError as error:
+                log.error("cleanup failed, tried again later: %s", error)
+            await asyncio.sleep(self._config.cleanup.cleanup_interval_sec)
+
+    async def _watch_losses(self) -> None:
+        known = self._lost()
+        while True:
+            await asyncio.sleep(self._config.watch_interval_sec)
+            lost = self._lost()
+            if lost != known:
+                log.warning("lost so far: %s", " ".join(f"{k}={v}" for k, v in lost.items()))
+                known = lost
+
+    async def _finish(
+        self,
+        ring: asyncio.Task[None],
+        detecting: list[asyncio.Task[None]],
+        incidents: asyncio.Task[None],
+    ) -> None:
+        """Stop in the order of the flow, each stage after what it was given was handled."""
+        log.info("stopping grace_s=%g", self._config.shutdown_grace_sec)
+        systemd.notify("STOPPING=1\nSTATUS=finishing open bundles")
+        try:
+            async with asyncio.timeout(self._config.shutdown_grace_sec):
+                ring.cancel()
+                await asyncio.to_thread(self._tracer.detach)
+                self._audit.record("detach")
+                while (events := self._tracer.ring.read()).size:
+                    self._distribute(events)
+                    await asyncio.sleep(0)
+                for batches in self._batches:
+                    batches.close()
+                await asyncio.wait(detecting)
+                self._anomalies.close()
+                self._incidents.hurry(self._config.shutdown_grace_sec)
+                await asyncio.wait([incidents])
+        except TimeoutError:
+            log.error("open bundles cut off, they are sealed as interrupted at the next start")
+            self._leave()
+
+    def _leave(self) -> None:
+        """End at once: a thread that is stuck in the kernel would hold a normal exit."""
+        self._audit.flush()
+        logging.shutdown()
+        os._exit(0)
+
+    def _describe(self, anomaly: Anomaly, wall_offset: int) -> list[dict[str, Any]]:
+        if self._names.has_unknown(anomaly.events):
+            self._names.refresh(frozenset(anomaly.events["cgroup_id"].tolist()))
+        filters = {detector.name: detector.filter for detector in self._detectors}
+        wanted = filters.get(anomaly.name)
+        thresholds = event_thresholds_ns(wanted.thresholds_ns, anomaly.events) if wanted else None
+        return describe_events(anomaly.events, thresholds, self._names, wall_offset)
+
+    def _context(self, raised_wall_ns: int) -> Context:
+        watcher = self._config.watcher
+        return Context(
+            raised_wall_ns=raised_wall_ns,
+            lookback_s=watcher.lookback_sec,
+            post_trigger_s=watcher.post_trigger_sec,
+            timeout_s=watcher.action_timeout_sec,
+            max_bytes=int(watcher.action_max_mb * MIB),
+            snaplen=self._config.tcpdump.snaplen,
+            hold_back=self._hold_back,
+            own_child=self._tracer.own,
+            record=self._audit.record,
+        )
+
+    def _hold_back(self, server: str) -> str | None:
+        """Return why a server is left alone: it has trouble, and a question would hang."""
+        if self._names.is_reconnecting(server):
+            return "its connection is reconnecting"
+        keys, requests = self._tracer.open_requests()
+        connections = self._names.connections_of(server)
+        waited_ns = longest_wait_ns(keys, requests, connections, time.monotonic_ns())
+        if waited_ns > BUSY_SHARE_NS:
+            return f"a request has been waiting for {waited_ns / SECOND_NS:.0f} s"
+        return None
+
+    def _lost(self) -> dict[str, int]:
+        batches = sum(channel.dropped for channel in self._batches)
+        return {
+            "events": self._tracer.ledger()[Count.LOST],
+            "batches": batches,
+            "anomalies": self._anomalies.dropped,
+        }
+
+
+def make_detectors(config: Config) -> list[Detector]:
+    """Return the detectors that the config asks for."""
+    interval_ns = int(config.watch_interval_sec * SECOND_NS)
+    return [
+        detectors.load(section.type).from_config(name, section, interval_ns)
+        for name, section in config.guardian.anomalies.items()
+    ]
+
+
+async def _cifs_loaded(config: Config, stop: asyncio.Event) -> bool:
+    """Wait for cifs; return False when `stop` came first."""
+    if module.is_loaded():
+        return True
+    log.warning("cifs is not loaded: waiting for it (modprobe cifs, or mount a share)")
+    systemd.notify("READY=1\nSTATUS=waiting for cifs to be loaded")
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(
+            module.wait_until_loaded(config.watch_interval_sec), name="wait for cifs"
+        )
+        stopping = group.create_task(stop.wait(), name="wait for stop")
+        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        stopping.cancel()
+    return not stop.is_set()

@@ -1,0 +1,112 @@
+"""What the tests of actions share: a folder for files, a context, and real processes."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+from aod.actions.action import Context
+from aod.actions.output import Output
+
+RAISED_WALL_NS = 1_763_806_201_000_000_000  # 2025-11-22T10:10:01Z
+
+
+class FakeFiles:
+    """The files of one incident in a folder, made as a bundle makes them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def create_file(self, name: str) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(self.folder / name, flags, 0o600)
+
+    def read(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
+
+
+class Surroundings:
+    """Notes what an action told its incident."""
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.marked: list[int] = []
+        self.unmarked: list[int] = []
+        self.records: list[dict[str, Any]] = []
+
+    @contextmanager
+    def own_child(self, pid: int) -> Iterator[None]:
+        self.marked.append(pid)
+        self.started.set()
+        yield
+        self.unmarked.append(pid)
+
+    def record(self, kind: str, **details: Any) -> None:
+        self.records.append({"kind": kind, **details})
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_call() -> Iterator[BlockBuster]:
+    with blockbuster_ctx("aod") as blockbuster:
+        yield blockbuster
+
+
+@pytest.fixture(autouse=True)
+async def child_watcher() -> None:
+    """On 3.11 children are watched by pidfd, as the service does it."""
+    if sys.version_info < (3, 12):
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(asyncio.get_running_loop())
+        asyncio.set_child_watcher(watcher)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> FakeFiles:
+    folder = tmp_path / "bundle"
+    folder.mkdir(mode=0o700)
+    return FakeFiles(folder)
+
+
+@pytest.fixture
+def surroundings() -> Surroundings:
+    return Surroundings()
+
+
+@pytest.fixture
+def context(surroundings: Surroundings) -> Context:
+    return Context(RAISED_WALL_NS, own_child=surroundings.own_child, record=surroundings.record)
+
+
+@pytest.fixture
+async def make_output(files: FakeFiles) -> AsyncIterator[Callable[..., Output]]:
+    outputs: list[Output] = []
+
+    def make(name: str = "out.txt", max_bytes: int = 1 << 20) -> Output:
+        outputs.append(Output(files, name, max_bytes))
+        return outputs[-1]
+
+    yield make
+    for output in outputs:
+        await output.close()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root folder with what a test puts under it."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+def put(root: Path, path: str, content: str | bytes) -> Path:
+    """Write a file below a fake root."""
+    target = root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content.encode() if isinstance(content, str) else content)
+    return target

@@ -1,0 +1,125 @@
+"""Tests of aod.output."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aod.bundle.output import Entry, OutputDirectory
+from aod.errors import SurroundingsError
+
+STAMP = 1763806988_123456789
+NAME = f"aod_{STAMP}"
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Iterator[OutputDirectory]:
+    with OutputDirectory.open(tmp_path / "aod") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_a_missing_directory_is_made_with_its_parents_for_the_owner_alone(
+    tmp_path: Path, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        OutputDirectory.open(tmp_path / "new" / "aod").close()
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "new" / "aod").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_link_is_refused_as_the_output_directory(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    with pytest.raises(SurroundingsError, match="it is a link"):
+        OutputDirectory.open(tmp_path / "link")
+
+
+def test_a_file_is_refused_as_the_output_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(SurroundingsError, match="set aod_output_dir to a directory"):
+        OutputDirectory.open(tmp_path / "file")
+
+
+def test_a_reader_does_not_make_the_directory(tmp_path: Path) -> None:
+    with pytest.raises(SurroundingsError, match="there is none"):
+        OutputDirectory.open(tmp_path / "missing", create=False)
+
+    assert not (tmp_path / "missing").exists()
+
+
+def test_entries_are_sealed_files_and_directories_with_their_size(output: OutputDirectory) -> None:
+    (output.path / NAME).mkdir()
+    (output.path / NAME / "dmesg.txt").write_bytes(b"x" * 10)
+    (output.path / f"aod_{STAMP - 1}.tar.zst").write_bytes(b"y" * 7)
+
+    assert output.entries() == [
+        Entry(f"aod_{STAMP - 1}.tar.zst", STAMP - 1, True, 7),
+        Entry(NAME, STAMP, False, 10),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["aod_1", f"{NAME}.tar", f"{NAME}.tar.zst.tmp", f"x{NAME}.tar.zst", f"{NAME}.tar.zst\n"],
+)
+def test_a_file_of_another_name_is_not_ours(output: OutputDirectory, name: str) -> None:
+    (output.path / name).write_bytes(b"x")
+
+    assert output.entries() == []
+
+
+def test_links_and_wrong_types_are_not_ours(output: OutputDirectory, tmp_path: Path) -> None:
+    (output.path / f"{NAME}.tar.zst").mkdir()
+    (output.path / f"aod_{STAMP + 1}").write_bytes(b"x")
+    (output.path / f"aod_{STAMP + 2}").symlink_to(tmp_path)
+    (output.path / f"aod_{STAMP + 3}.tar.zst").symlink_to("/etc/passwd")
+
+    assert output.entries() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_bundle_of_another_user_is_not_ours(output: OutputDirectory) -> None:
+    sealed = output.path / f"{NAME}.tar.zst"
+    sealed.write_bytes(b"x")
+    os.chown(sealed, 1234, 1234)
+
+    assert output.entries() == []
+
+
+def test_a_link_inside_a_directory_is_not_followed_by_removal(
+    output: OutputDirectory, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    (output.path / NAME).mkdir()
+    (output.path / NAME / "link").symlink_to(kept)
+
+    output.remove(NAME)
+
+    assert not (output.path / NAME).exists()
+    assert (kept / "file").exists()
+
+
+def test_a_second_claim_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    first = OutputDirectory.open(tmp_path)
+    first.lock()
+
+    with OutputDirectory.open(tmp_path) as second:
+        with pytest.raises(SurroundingsError, match="another aod writes to it"):
+            second.lock()
+        first.close()
+        second.lock()
+
+
+def test_free_bytes_are_those_of_its_filesystem(output: OutputDirectory) -> None:
+    status = os.statvfs(output.path)
+
+    assert 0 < output.free_bytes() <= status.f_blocks * status.f_frsize

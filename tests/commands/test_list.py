@@ -1,0 +1,129 @@
+"""Tests of aod.commands.list."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from aod.bundle import Bundle, OutputDirectory
+from aod.commands.list import list_bundles
+from aod.errors import ConfigError, SurroundingsError
+from tests.report import manifests
+
+app = typer.Typer()
+app.command()(list_bundles)
+
+
+CONFIG = """\
+watch_interval_sec: 1
+guardian:
+  anomalies:
+    error: {type: Error, tool: smbiosnoop, mode: all, acceptable_count: 0, actions: [dmesg]}
+watcher:
+  actions: [dmesg]
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "aod"
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+def seal(directory: Path, timestamp: int, manifest: dict[str, Any]) -> Path:
+    with OutputDirectory.open(directory) as output:
+        return Bundle.create(output, timestamp).seal(manifest)
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def test_bundles_are_listed_newest_first_with_what_and_where(directory: Path) -> None:
+    seal(directory, manifests.RAISED, manifests.latency())
+    seal(directory, manifests.RAISED + 60 * manifests.SECOND, manifests.emergency())
+
+    lines = run("--dir", directory).splitlines()
+
+    assert [line[:19] for line in lines[1:]] == ["2025-11-22 10:24:08", "2025-11-22 10:23:08"]
+    assert "latency x 1, error x 14" in lines[1]
+    assert "35.2 s" in lines[1]
+    assert r"\\files.example\backup, \\nas01\media" in lines[1]
+    assert "latency x 2126" in lines[2]
+    assert lines[2].endswith("sealed")
+
+
+def test_a_damaged_bundle_is_listed_as_damaged(directory: Path) -> None:
+    seal(directory, manifests.RAISED, manifests.manual())
+    (directory / f"aod_{manifests.RAISED + 1}.tar.zst").write_bytes(b"junk")
+
+    lines = run("--dir", directory).splitlines()
+
+    assert lines[1].endswith("damaged")
+    assert lines[2].endswith("sealed")
+
+
+@pytest.mark.parametrize("anomalies", [None, 5, [None], [{"name": "x"}]])
+def test_a_manifest_of_another_shape_is_listed_as_damaged(directory: Path, anomalies: Any) -> None:
+    seal(directory, manifests.RAISED, {"format": 1, "state": "sealed", "anomalies": anomalies})
+
+    assert run("--dir", directory).rstrip().endswith("damaged")
+
+
+def test_an_open_directory_is_listed_with_its_state(directory: Path) -> None:
+    collecting = manifests.latency() | {"state": "collecting"}
+    with OutputDirectory.open(directory) as output, Bundle.create(output, 5) as bundle:
+        bundle.write_manifest(collecting)
+
+    assert run("--dir", directory).rstrip().endswith("collecting")
+
+
+def test_json_has_numbers_with_their_units(directory: Path) -> None:
+    sealed = seal(directory, manifests.RAISED, manifests.latency())
+
+    (bundle,) = json.loads(run("--dir", directory, "--json"))
+
+    assert bundle["name"] == sealed.name
+    assert bundle["bytes"] == sealed.stat().st_size
+    assert bundle["worst_latency_ns"] == 1_077 * manifests.MS
+    assert bundle["anomalies"] == [{"name": "latency", "count": 2126}]
+    assert bundle["suppressed_since_last"][0]["count"] == 31
+
+
+def test_an_empty_directory_is_said_to_be_empty(directory: Path) -> None:
+    directory.mkdir()
+
+    assert run("--dir", directory) == f"no bundles in {directory}\n"
+    assert json.loads(run("--dir", directory, "--json")) == []
+
+
+def test_a_missing_directory_is_an_error_and_is_not_made(directory: Path) -> None:
+    with pytest.raises(SurroundingsError, match="cannot open the output directory"):
+        run("--dir", directory)
+
+    assert not directory.exists()
+
+
+def test_the_config_names_the_directory(directory: Path, tmp_path: Path) -> None:
+    seal(directory, manifests.RAISED, manifests.manual())
+    config = tmp_path / "config.yaml"
+    config.write_text(f"{CONFIG}aod_output_dir: {directory}\n")
+
+    assert "manual x 0" in run("--config", config)
+
+
+def test_config_and_dir_together_are_refused(directory: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be given together"):
+        run("--dir", directory, "--config", directory)

@@ -1,0 +1,104 @@
+"""Tests of aod.commands.show."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from aod.bundle import Bundle, OutputDirectory
+from aod.commands.show import show
+from aod.errors import BundleError, ConfigError
+from aod.report.summary import render
+from tests.report import manifests
+
+app = typer.Typer()
+app.command()(show)
+
+STAMP = manifests.RAISED
+BINARY = bytes(range(256))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    with OutputDirectory.open(tmp_path / "aod") as output:
+        for stamp, text in ((STAMP, b"older\n"), (STAMP + 1, b"newer\n")):
+            bundle = Bundle.create(output, stamp)
+            bundle.write("summary.txt", text)
+            bundle.write("tcpdump.pcap", BINARY)
+            bundle.seal(manifests.latency())
+    return tmp_path / "aod"
+
+
+def run(*arguments: str | Path) -> bytes:
+    result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout_bytes
+
+
+def test_latest_is_the_newest_and_shows_its_summary(directory: Path) -> None:
+    assert run("latest", "--dir", directory) == b"newer\n"
+
+
+@pytest.mark.parametrize("name", [f"{STAMP}", f"aod_{STAMP}", f"aod_{STAMP}.tar.zst"])
+def test_a_bundle_is_found_by_time_stamp_or_name(directory: Path, name: str) -> None:
+    assert run(name, "--dir", directory) == b"older\n"
+
+
+def test_a_path_needs_no_directory(directory: Path) -> None:
+    assert run(directory / f"aod_{STAMP}.tar.zst") == b"older\n"
+
+
+def test_a_file_in_the_working_directory_is_a_path(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(directory)
+
+    assert run(f"aod_{STAMP}.tar.zst") == b"older\n"
+
+
+def test_json_is_the_manifest(directory: Path) -> None:
+    manifest = json.loads(run("latest", "--dir", directory, "--json"))
+
+    assert manifest["files"]["tcpdump.pcap"]["bytes"] == 256
+
+
+def test_a_file_comes_out_byte_by_byte(directory: Path) -> None:
+    assert run("latest", "--dir", directory, "--file", "tcpdump.pcap") == BINARY
+
+
+def test_a_bundle_without_summary_is_told_from_its_manifest(tmp_path: Path) -> None:
+    collecting = manifests.latency() | {"state": "collecting"}
+    with OutputDirectory.open(tmp_path) as output, Bundle.create(output, STAMP) as bundle:
+        bundle.write_manifest(collecting)
+
+    assert run("latest", "--dir", tmp_path).decode() == render(collecting)
+
+
+def test_a_summary_from_elsewhere_cannot_send_escapes_to_the_terminal(tmp_path: Path) -> None:
+    with OutputDirectory.open(tmp_path) as output, Bundle.create(output, STAMP) as bundle:
+        bundle.write("summary.txt", b"a\x1b[2J\xff\nb\n")
+
+    assert run("latest", "--dir", tmp_path) == rb"a\x1b[2J\xff" + b"\nb\n"
+
+
+@pytest.mark.parametrize("name", ["nonsense", "1763806988123456000"])
+def test_an_unknown_bundle_is_an_error_that_says_where_to_look(directory: Path, name: str) -> None:
+    with pytest.raises(BundleError, match=r"see: aod list"):
+        run(name, "--dir", directory)
+
+
+def test_latest_of_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no bundle 'latest'"):
+        run("latest", "--dir", tmp_path)
+
+
+def test_a_missing_path_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no such file"):
+        run(tmp_path / "missing.tar.zst")
+
+
+def test_json_and_file_together_are_refused(directory: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be given together"):
+        run("latest", "--dir", directory, "--json", "--file", "dmesg.txt")

@@ -1,0 +1,253 @@
+"""Makes manifests for the tests; `python -m tests.report.manifests` writes the golden summaries."""
+
+from pathlib import Path
+from typing import Any
+
+from aod.clock import iso
+
+DATA = Path(__file__).parent / "data"
+RAISED = 1763806988_123456789
+MS = 1_000_000
+SECOND = 1_000_000_000
+
+
+def event(index: int = 0, **fields: Any) -> dict[str, Any]:
+    """Return an event of a manifest, `index` times 10 ms after the first."""
+    made: dict[str, Any] = {
+        "time": iso(RAISED - SECOND + index * 10 * MS),
+        "time_ns": 5_000 * SECOND + index * 10 * MS,
+        "kind": "completed",
+        "command": "SMB2_READ",
+        "latency_ns": 312 * MS,
+        "queue_ns": 2 * MS,
+        "server_ns": 305 * MS,
+        "payload_ns": 5 * MS,
+        "pended_ns": 0,
+        "threshold_ns": 200 * MS,
+        "status": "STATUS_SUCCESS",
+        "status_code": "0x00000000",
+        "error": "",
+        "server": "nas01",
+        "share": "media",
+        "connection_id": "0x1",
+        "session_id": "0x4000000000001",
+        "tree_id": "0x5",
+        "message_id": 1000 + index,
+        "file_id": "0x1f",
+        "path": f"films/season 1/episode {index:02d}.mkv",
+        "unit": "",
+        "pid": 4711,
+        "tid": 4712,
+        "uid": 1000,
+        "comm": "ffmpeg",
+        "flags": [],
+        "request_bytes": 117,
+        "response_bytes": 1048656,
+        "credits_granted": 16,
+        "in_flight": 12,
+        "compound_index": 0,
+    }
+    return made | fields
+
+
+def denied(index: int = 0, **fields: Any) -> dict[str, Any]:
+    """Return an event of an operation that the server refused."""
+    refused = {
+        "command": "SMB2_CREATE",
+        "latency_ns": 3 * MS,
+        "queue_ns": 0,
+        "server_ns": 3 * MS,
+        "payload_ns": 0,
+        "threshold_ns": None,
+        "status": "STATUS_ACCESS_DENIED",
+        "status_code": "0xC0000022",
+        "error": "EACCES",
+        "file_id": "",
+        "path": "",
+        "pid": 815,
+        "comm": "rsync",
+    }
+    return event(index, **(refused | fields))
+
+
+def anomaly(kind: str, events: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    """Return an anomaly with these events as its evidence."""
+    latencies = sorted(e["latency_ns"] for e in events)
+    made: dict[str, Any] = {
+        "anomaly": kind,
+        "name": kind,
+        "timestamp": RAISED,
+        "raised": iso(RAISED),
+        "emergency": False,
+        "tool": {"latency": "smbslower", "error": "smbiosnoop"}.get(kind, ""),
+        "count": len(events),
+        "repeats": 0,
+        "window_s": 1.0,
+        "limit": {"acceptable_count": 10},
+        "reason": "",
+        "worst": max(events, key=lambda e: e["latency_ns"], default=None),
+        "median_latency_ns": latencies[len(latencies) // 2] if latencies else 0,
+        "first": events[0]["time"] if events else iso(RAISED),
+        "last": events[-1]["time"] if events else iso(RAISED),
+        "events": events,
+        "events_omitted": 0,
+    }
+    return made | fields
+
+
+def action(file: str, **fields: Any) -> dict[str, Any]:
+    """Return the result of an action that went well."""
+    made: dict[str, Any] = {
+        "state": "ok",
+        "reason": "",
+        "file": file,
+        "bytes": 20_480,
+        "truncated": False,
+        "exit_code": 0,
+        "stderr": "",
+        "started": iso(RAISED),
+        "duration_s": 0.213,
+    }
+    return made | fields
+
+
+ACTIONS = {
+    "debugdata": action("debugdata.txt"),
+    "mounts": action("mounts.txt", bytes=801, duration_s=0.001),
+    "stats": action("stats.txt", bytes=3_011, duration_s=0.002),
+    "dmesg": action("dmesg.txt"),
+    "journalctl": action("journalctl.txt", bytes=16 << 20, truncated=True, duration_s=1.4),
+    "tcpdump": action("tcpdump.pcap", bytes=1_234_567, duration_s=5.01),
+    "smbinfo": action(
+        "", state="skipped", bytes=0, duration_s=None, reason="its connection reconnects"
+    ),
+}
+
+
+def manifest(anomalies: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    """Return a sealed manifest with all actions."""
+    made: dict[str, Any] = {
+        "format": 1,
+        "state": "sealed",
+        "timestamp": RAISED,
+        "raised": iso(RAISED),
+        "sealed": iso(RAISED + 9 * SECOND),
+        "trigger": anomalies[0]["name"],
+        "anomalies": anomalies,
+        "suppressed_since_last": [],
+        "actions": ACTIONS,
+        "lost": {"events": 0, "anomalies": 0},
+        "wall_minus_monotonic_ns": RAISED - 5_000 * SECOND,
+        "host": {
+            "name": "plex1",
+            "kernel": "6.12.48+deb13-amd64",
+            "os": "Debian GNU/Linux 13 (trixie)",
+            "machine": "x86_64",
+            "cpus": 8,
+        },
+        "versions": {"aod": "0.1.0", "python": "3.13.5", "libbpf": "1.5.0"},
+        "config": {},
+        "files": {},
+    }
+    return made | fields
+
+
+def slow(count: int, **fields: Any) -> list[dict[str, Any]]:
+    """Return `count` events of growing latency, all but 7 ms of it at the server."""
+    return [
+        event(i, latency_ns=(300 + 37 * i) * MS, server_ns=(293 + 37 * i) * MS, **fields)
+        for i in range(count)
+    ]
+
+
+def latency() -> dict[str, Any]:
+    """Return a server that became slow for two programs."""
+    events = slow(22)
+    events += [
+        event(22 + i, command="SMB2_WRITE", comm="qbittorrent", pid=90210, flags=["pended"])
+        for i in range(4)
+    ]
+    found = anomaly(
+        "latency",
+        events,
+        count=2126,
+        repeats=3,
+        events_omitted=2100,
+        limit={"acceptable_count": 10, "default_threshold_ms": 200},
+    )
+    suppressed = {
+        "name": "latency",
+        "count": 31,
+        "first": iso(RAISED - 70 * SECOND),
+        "last": iso(RAISED - 20 * SECOND),
+        "worst_latency_ns": 2_130 * MS,
+    }
+    return manifest([found], suppressed_since_last=[suppressed])
+
+
+def emergency() -> dict[str, Any]:
+    """Return one operation that hung, joined by errors on two servers' shares."""
+    hung = event(
+        latency_ns=35_200 * MS,
+        queue_ns=35_100 * MS,
+        server_ns=100 * MS,
+        payload_ns=0,
+        flags=["encrypted"],
+    )
+    errors = [denied(i) for i in range(1, 12)]
+    errors += [
+        denied(
+            12 + i,
+            kind="aborted",
+            command="SMB2_WRITE",
+            error="EAGAIN",
+            status="STATUS_SUCCESS",
+            server="files.example",
+            share="backup",
+            path="nightly/\x1b[31mdb.dump",
+        )
+        for i in range(3)
+    ]
+    first = anomaly("latency", [hung], emergency=True, limit={"emergency_threshold_ms": 1000})
+    lost = {"events": 12, "anomalies": 1}
+    return manifest([first, anomaly("error", errors)], lost=lost)
+
+
+def manual() -> dict[str, Any]:
+    """Return a bundle that was asked for on the command line."""
+    reason = "the backup hangs again, ticket 4711"
+    return manifest([anomaly("manual", [], reason=reason, limit={}, window_s=0)])
+
+
+def interrupted() -> dict[str, Any]:
+    """Return a bundle that was cut off while its actions failed."""
+    actions = {
+        "debugdata": action("debugdata.txt"),
+        "dmesg": action(
+            "dmesg.txt",
+            state="failed",
+            bytes=0,
+            exit_code=1,
+            stderr="dmesg: read kernel buffer failed: Operation not permitted\n",
+        ),
+        "journalctl": action("journalctl.txt", state="timeout", bytes=4096, reason="after 10 s"),
+        "tcpdump": action("tcpdump.pcap", state="pending", bytes=0, duration_s=None),
+        "smbinfo": action("", state="abandoned", bytes=0, reason="stuck in the kernel"),
+    }
+    found = anomaly("latency", slow(11, share="", server="", path=""))
+    return manifest([found], state="interrupted", sealed=None, actions=actions)
+
+
+GOLDEN = {
+    "latency": latency,
+    "emergency": emergency,
+    "manual": manual,
+    "interrupted": interrupted,
+}
+
+
+if __name__ == "__main__":
+    from aod.report.summary import render
+
+    for name, make in GOLDEN.items():
+        (DATA / f"summary_{name}.txt").write_text(render(make()), encoding="utf-8")

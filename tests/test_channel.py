@@ -1,0 +1,50 @@
+import asyncio
+
+from aod.channel import Channel
+
+
+async def received(channel: Channel[int]) -> list[int]:
+    async with asyncio.timeout(5):
+        return [item async for item in channel]
+
+
+async def test_items_arrive_in_order_and_the_close_ends_them() -> None:
+    channel: Channel[int] = Channel(10)
+    for item in range(3):
+        channel.send(item)
+    channel.close()
+
+    assert await received(channel) == [0, 1, 2]
+
+
+async def test_a_full_channel_drops_the_oldest_and_counts_it() -> None:
+    channel: Channel[int] = Channel(2)
+    for item in range(5):
+        channel.send(item)
+    channel.close()
+
+    assert await received(channel) == [3, 4]
+    assert channel.dropped == 3
+
+
+async def test_what_comes_after_the_close_is_counted() -> None:
+    channel: Channel[int] = Channel(2)
+    channel.close()
+
+    channel.send(1)
+
+    assert await received(channel) == []
+    assert channel.dropped == 1
+
+
+async def test_a_waiting_receiver_is_woken() -> None:
+    channel: Channel[int] = Channel(2)
+
+    async with asyncio.TaskGroup() as tasks:
+        receiver = tasks.create_task(received(channel), name="receiver")
+        await asyncio.sleep(0)
+        channel.send(7)
+        await asyncio.sleep(0)
+        channel.close()
+
+    assert receiver.result() == [7]
