@@ -108,7 +108,7 @@ async def read_text(path: Path, context: Context) -> str:
 
 def _open(path: Path) -> FileIO:
     # O_NONBLOCK: a FIFO in the place of a log would wait for its writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     file = FileIO(descriptor, "rb")
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         file.close()

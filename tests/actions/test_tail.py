@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aod.actions.tail import Start, span_start, stamp_s
+from aod.actions.tail import BLOCK_BYTES, Start, span_start, stamp_s
 
 NEAR_S = datetime(2026, 1, 1, 0, 10, tzinfo=UTC).timestamp()
 
@@ -101,6 +101,15 @@ def test_a_log_without_known_stamps_gives_what_the_cap_allows(tmp_path: Path) ->
     start = find(tmp_path / "log", b"1700000000 text\n" * 10, max_bytes=50)
 
     assert start == Start(110, truncated=True, stamped=False)
+
+
+def test_a_stamp_within_a_line_is_none_even_where_a_block_begins(tmp_path: Path) -> None:
+    before = line(400)
+    quoted = line(400).ljust(BLOCK_BYTES, b"z")
+
+    start = find(tmp_path / "log", before + line(200).strip() + quoted)
+
+    assert start.offset == len(before)
 
 
 @given(
