@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
+# The lab unpacks a guest, and the tests load BPF programs.
+AS_ROOT := $(shell [ $$(id -u) = 0 ] || echo sudo --preserve-env)
 SOURCES := $(wildcard aod/*.py aod/*/*.py aod/tracer/ring.c aod/data/*.csv bpf/*) build.py setup.py pyproject.toml
 
 .PHONY: help setup demo test lint format bench clean
@@ -20,10 +22,10 @@ build/payload/.ready: $(VENV)/.ready packaging/payload
 	@touch $@
 
 demo: build/payload/.ready ## a real SMB share gets slow, and aod catches it (needs no SMB server)
-	$(PYTHON) -m tests.vm.demo
+	$(AS_ROOT) $(PYTHON) -m tests.vm.demo
 
 test: build/payload/.ready ## run every test, those on a real mount included
-	$(PYTHON) -m pytest $(PYTEST_ARGS)
+	$(AS_ROOT) $(PYTHON) -m pytest $(PYTEST_ARGS)
 
 lint: setup ## check style and types
 	$(VENV)/bin/ruff check .
@@ -37,7 +39,7 @@ format: setup ## bring the code into its form
 	clang-format -i bpf/*.c bpf/*.h aod/tracer/ring.c tests/bpf/*.c
 
 bench: setup ## measure the ring on this machine
-	$(PYTHON) -m tests.bench.ring
+	$(AS_ROOT) $(PYTHON) -m tests.bench.ring
 
 clean: ## remove what was built; the lab's cache stays (python3 -m tests.vm.lab clean)
 	rm -rf build dist $(VENV) *.egg-info aod/_event.py aod/tracer/_libbpf.* aod/data/smb.bpf.o

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 from cffi import FFI
@@ -16,7 +17,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 BPF = ROOT / "bpf"
 OBJECT = Path("aod") / "data" / "smb.bpf.o"
-NEEDED = "clang llvm gcc libc6-dev libbpf-dev python3-dev"
+HEADERS = Path("/usr/include")
 
 FIXED_WIDTH = """
 typedef uint64_t __u64; typedef uint32_t __u32; typedef uint16_t __u16; typedef uint8_t __u8;
@@ -30,14 +31,21 @@ def event_types() -> str:
     return FIXED_WIDTH + re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
 
 
-def compile_bpf(source: Path, target: Path) -> None:
-    """Compile one BPF program to a CO-RE object without DWARF.
+def missing_packages() -> list[str]:
+    """Return the Debian packages that a build needs and this machine lacks."""
+    found = {
+        "clang": shutil.which("clang"),
+        "llvm": shutil.which("llvm-strip"),
+        "gcc": shutil.which("gcc"),
+        "libc6-dev": (HEADERS / "stdio.h").exists(),
+        "libbpf-dev": (HEADERS / "bpf" / "libbpf.h").exists(),
+        "python3-dev": (Path(sysconfig.get_path("include")) / "Python.h").exists(),
+    }
+    return [package for package, there in found.items() if not there]
 
-    Raises SystemExit with the packages to install when a tool is missing.
-    """
-    clang, strip = shutil.which("clang"), shutil.which("llvm-strip")
-    if not clang or not strip or not Path("/usr/include/bpf/bpf_helpers.h").exists():
-        raise SystemExit(f"cannot build aod: apt-get install {NEEDED}")
+
+def compile_bpf(source: Path, target: Path) -> None:
+    """Compile one BPF program to a CO-RE object without DWARF."""
     machine = {"x86_64": "x86", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
     target.parent.mkdir(parents=True, exist_ok=True)
     flags = ["-g", "-O2", "-target", "bpf", "-mcpu=v3", f"-D__TARGET_ARCH_{machine}"]
@@ -48,15 +56,17 @@ def compile_bpf(source: Path, target: Path) -> None:
         f"-I{BPF}",
         f"-idirafter/usr/include/{os.uname().machine}-linux-gnu",
     ]
-    subprocess.run([clang, *flags, "-c", str(source), "-o", str(target)], check=True)
-    subprocess.run([strip, "-g", str(target)], check=True)
+    subprocess.run(["clang", *flags, "-c", str(source), "-o", str(target)], check=True)
+    subprocess.run(["llvm-strip", "-g", str(target)], check=True)
 
 
 class build_with_bpf(build_py):
     """Puts the compiled BPF object among the package's data."""
 
     def run(self) -> None:
-        """Compile, then build as usual."""
+        """Compile, then build as usual; SystemExit names the packages that are missing."""
+        if packages := missing_packages():
+            raise SystemExit(f"cannot build aod: apt-get install {' '.join(packages)}")
         where = ROOT if self.editable_mode else Path(self.build_lib)
         compile_bpf(BPF / "smb.bpf.c", where / OBJECT)
         super().run()

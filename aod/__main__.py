@@ -47,9 +47,6 @@ def main() -> None:
         for line in str(error).splitlines():
             typer.echo(f"aod: {line}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # `aod list | head`: nobody reads on.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from aod.clock import iso
 log = logging.getLogger(__name__)
 
 FILE = "audit.jsonl"
+OLDER = "audit.jsonl.1"
+MAX_BYTES = 4 << 20
+"""Size at which the file becomes the older one, and the older one goes."""
 MAX_WAITING = 1000
 
 
@@ -52,7 +55,7 @@ class Audit:
                 self._changed.clear()
                 await asyncio.to_thread(self.flush)
         finally:
-            self.flush()
+            await asyncio.to_thread(self.flush)
 
     def flush(self) -> None:
         """Write what waits; blocking. A disk that refuses is logged, and the notes are lost."""
@@ -60,12 +63,16 @@ class Audit:
             lines, self._waiting = self._waiting, []
             dropped, self._dropped = self._dropped, 0
         if dropped:
-            lines.append(json.dumps({"time": iso(time.time_ns()), "dropped": dropped}).encode())
+            lost = {"time": iso(time.time_ns()), "event": "dropped", "lines": dropped}
+            lines.append(json.dumps(lost).encode() + b"\n")
         if not lines:
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             with os.fdopen(os.open(FILE, flags, 0o600, dir_fd=self._dir_fd), "ab") as file:
                 file.writelines(lines)
+                is_full = file.tell() > MAX_BYTES
+            if is_full:
+                os.replace(FILE, OLDER, src_dir_fd=self._dir_fd, dst_dir_fd=self._dir_fd)
         except OSError as error:
             log.error("audit not written: lines=%d: %s", len(lines), error)

@@ -110,7 +110,11 @@ class Cleanup:
             limits = replace(limits, max_age_ns=None)
         entries = self._output.entries()
         # Read after the listing: a directory that is listed was made known as open before.
-        open_names = frozenset(self._output.open_names)
+        open_names = frozenset(
+            entry.name
+            for entry in entries
+            if not entry.is_sealed and self._output.is_open(entry.name)
+        )
         other_bytes = _audit_bytes(self._output)
         planned = plan(entries, wall_ns, limits, open_names, other_bytes)
         done = [removal for removal in planned if self._remove(removal)]

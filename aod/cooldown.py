@@ -1,5 +1,6 @@
 """Which anomaly may open a bundle, and which is only counted."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,14 @@ class Cooldowns:
         self._suppressed.clear()
         return taken
 
+    def give_back(self, suppressed: Iterable[Suppressed], anomalies: Iterable[Anomaly]) -> None:
+        """Count what was taken, or admitted, for a bundle that could not be opened."""
+        since, self._suppressed = self._suppressed, {held.name: held for held in suppressed}
+        for anomaly in anomalies:
+            self._count(anomaly)
+        for held in since.values():
+            self._add(held)
+
     def _objection(self, anomaly: Anomaly, now_ns: int) -> str | None:
         if anomaly.anomaly is AnomalyType.MANUAL:
             return None
@@ -95,9 +104,14 @@ class Cooldowns:
     def _count(self, anomaly: Anomaly) -> None:
         worst = anomaly.worst
         latency_ns = int(worst["latency_ns"]) if worst is not None else 0
-        known = self._suppressed.setdefault(
-            anomaly.key, Suppressed(anomaly.key, 0, anomaly.timestamp, anomaly.timestamp, 0)
-        )
-        known.count += anomaly.count
-        known.last_ns = anomaly.timestamp
-        known.worst_latency_ns = max(known.worst_latency_ns, latency_ns)
+        stamp = anomaly.timestamp
+        self._add(Suppressed(anomaly.key, anomaly.count, stamp, stamp, latency_ns))
+
+    def _add(self, later: Suppressed) -> None:
+        known = self._suppressed.get(later.name)
+        if known is None:
+            self._suppressed[later.name] = later
+            return
+        known.count += later.count
+        known.last_ns = later.last_ns
+        known.worst_latency_ns = max(known.worst_latency_ns, later.worst_latency_ns)

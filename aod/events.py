@@ -94,6 +94,11 @@ def empty(length: int = 0) -> Events:
     return np.zeros(length, dtype=EVENT)
 
 
+def join(*batches: Events) -> Events:
+    """Return the batches one after the other; numpy alone would close the gaps of the dtype."""
+    return np.concatenate([empty(), *batches], dtype=EVENT)
+
+
 def server_ns(events: Events) -> NDArray[np.uint64]:
     """Return the time on the wire and at the server: latency - queue - payload, shape (n,)."""
     result: NDArray[np.uint64] = events["latency_ns"] - events["queue_ns"] - events["payload_ns"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from aod import actions, manifest
-from aod.actions.action import ActionResult, Context
+from aod.actions.action import Action, ActionResult, Context
 from aod.actions.runner import Runner
 from aod.bundle import SUMMARY, Bundle, OutputDirectory, fit
 from aod.clock import iso, wall_offset_ns
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 MIB = 1 << 20
 HURRY = 0.4
 """Part of the grace that running actions still get; their children then have 4 s to end."""
+
+PENDING = {"state": "pending", "reason": ""}
 
 Describe = Callable[[Anomaly, int], list[dict[str, Any]]]
 """(anomaly, wall - monotonic ns) -> its events in words; blocks, so it runs in a thread."""
@@ -56,8 +59,9 @@ class Incident:
         self._config = config
         self._runner = runner
         self._surroundings = surroundings
-        self._suppressed = [held_back.as_dict() for held_back in suppressed]
+        self.suppressed = tuple(suppressed)
         self._anomalies = {first.name: first}
+        self._keys = {first.key: first.name}
         self._repeats = {first.name: 0}
         self._results: dict[str, dict[str, Any]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -65,11 +69,18 @@ class Incident:
         self._grace_s: float | None = None
         self._hurried = asyncio.Event()
         self._limit = asyncio.timeout(None)
+        # A manifest that is still written when its task was cut off must not meet the next one.
+        self._writing = threading.Lock()
 
     @property
     def keys(self) -> dict[str, str]:
-        """The key of each anomaly in it, by its name."""
-        return {name: anomaly.key for name, anomaly in self._anomalies.items()}
+        """The name of each anomaly in it, by every key under which it was raised."""
+        return dict(self._keys)
+
+    @property
+    def anomalies(self) -> tuple[Anomaly, ...]:
+        """What it was opened for and what has joined, each with its repeats."""
+        return tuple(self._anomalies.values())
 
     def join(self, anomaly: Anomaly) -> bool:
         """Take in an anomaly that is raised while this one is collected.
@@ -77,20 +88,25 @@ class Incident:
         Returns False when it is too late for another one's actions; a repeat is never late.
         """
         known = self._anomalies.get(anomaly.name)
-        if not known and self._group and not self._running:
+        if not known and self._group and (not self._running or self._limit.expired()):
             return False
-        self._anomalies[anomaly.name] = known.merged(anomaly) if known else anomaly
+        # The count first: a thread that describes the anomalies may look at any moment.
         self._repeats[anomaly.name] = self._repeats[anomaly.name] + 1 if known else 0
+        self._anomalies[anomaly.name] = known.merged(anomaly) if known else anomaly
+        self._keys[anomaly.key] = anomaly.name
         if not known and self._group:
             self._start(self._add(anomaly), f"join {anomaly.name}")
         return True
 
     def hurry(self, grace_s: float) -> None:
-        """End within `grace_s`: wait for nothing more, and cut off what takes too long."""
-        self._grace_s = grace_s
-        self._hurried.set()
-        if self._group:
-            self._limit.reschedule(asyncio.get_running_loop().time() + HURRY * grace_s)
+        """End within `grace_s`: wait for nothing more, and cut off what takes too long.
+
+        Does nothing the second time, or when all is collected.
+        """
+        if self._grace_s is None:
+            self._grace_s = grace_s
+            self._hurried.set()
+            self._shorten()
 
     async def collect(self, output: OutputDirectory) -> None:
         """Open the bundle, keep the evidence, run the actions; OSError when it cannot open."""
@@ -99,16 +115,22 @@ class Incident:
         try:
             async with self._limit, asyncio.TaskGroup() as self._group:
                 self._start(self._wait_until(until_s), "post trigger")
-                for anomaly in list(self._anomalies.values()):
-                    self._start(self._act(anomaly), f"actions of {anomaly.name}")
-                if self._grace_s is not None:
-                    self.hurry(self._grace_s)
+                self._start(self._act(self.first), f"actions of {self.first.name}")
+                # Those that joined while it was opened may not stand in its manifest yet.
+                for anomaly in self.anomalies[1:]:
+                    self._start(self._add(anomaly), f"join {anomaly.name}")
+                self._shorten()
         except TimeoutError:
             log.warning("collecting cut off, aod is stopping bundle=%s", self._bundle.name)
+            self._note_cut_off()
 
     async def seal(self) -> str:
         """Write the last of the evidence and seal; return the file's name. Raises OSError."""
         return await asyncio.to_thread(self._seal)
+
+    def _shorten(self) -> None:
+        if self._grace_s is not None and self._running:
+            self._limit.reschedule(asyncio.get_running_loop().time() + HURRY * self._grace_s)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         assert self._group is not None
@@ -135,17 +157,32 @@ class Incident:
 
     async def _act(self, anomaly: Anomaly) -> None:
         """Run those of the anomaly's actions that this incident has not run yet."""
-        chosen = []
-        for name in self._action_names(anomaly):
-            if name not in self._results:
-                self._results[name] = {"state": "pending", "reason": ""}
-                if name in self._with_room:
-                    chosen.append(actions.create(name))
-                else:
-                    reason = "the disk has no room for it"
-                    self._results[name] = {"state": "skipped", "reason": reason}
+        missing = [name for name in self._action_names(anomaly) if name not in self._results]
+        chosen = [action for name in missing if (action := self._choose(name))]
         context = self._surroundings.context(anomaly.timestamp)
         await self._runner.run(chosen, context, self._bundle, self._keep_result)
+
+    def _choose(self, name: str) -> Action | None:
+        """Return the action, or None with the reason as its result."""
+        if name not in self._with_room:
+            self._results[name] = {"state": "skipped", "reason": "the disk has no room for it"}
+            return None
+        try:
+            action = actions.create(name)
+        except Exception as error:  # an action is the boundary, and a third party's may not load
+            log.exception("action cannot be loaded action=%s", name)
+            self._results[name] = {"state": "failed", "reason": f"{type(error).__name__}: {error}"}
+            return None
+        self._results[name] = dict(PENDING)
+        return action
+
+    def _note_cut_off(self) -> None:
+        """Give a result to the actions whose tasks were cancelled before their first step."""
+        named = [name for anomaly in self.anomalies for name in self._action_names(anomaly)]
+        for name in named:
+            if self._results.get(name, PENDING) == PENDING:
+                reason = "aod ended before it was started"
+                self._results[name] = {"state": "cancelled", "reason": reason}
 
     def _keep_result(self, result: ActionResult) -> None:
         self._results[result.name] = result.as_dict()
@@ -175,11 +212,12 @@ class Incident:
         return frozenset(kept)
 
     def _write_manifest(self) -> None:
-        self._bundle.write_manifest(self._manifest("collecting"))
+        with self._writing:
+            self._bundle.write_manifest(self._manifest("collecting"))
 
     def _manifest(self, state: str) -> dict[str, Any]:
         offset_ns = wall_offset_ns()
-        anomalies = [self._described(anomaly, offset_ns) for anomaly in [*self._anomalies.values()]]
+        anomalies = [self._described(anomaly, offset_ns) for anomaly in self.anomalies]
         return {
             "format": manifest.FORMAT,
             "state": state,
@@ -188,7 +226,7 @@ class Incident:
             "sealed": iso(time.time_ns()) if state == "sealed" else None,
             "trigger": self.first.name,
             "anomalies": anomalies,
-            "suppressed_since_last": self._suppressed,
+            "suppressed_since_last": [held_back.as_dict() for held_back in self.suppressed],
             "actions": dict(self._results),
             "lost": self._surroundings.lost(),
             "wall_minus_monotonic_ns": offset_ns,
@@ -205,10 +243,10 @@ class Incident:
         return manifest.describe_anomaly(anomaly, self._repeats[anomaly.name], rows, limits)
 
     def _seal(self) -> str:
-        with self._bundle:
+        with self._writing, self._bundle:
             last = self._manifest("sealed")
             rows = [row for anomaly in last["anomalies"] for row in anomaly["events"]]
-            events = [anomaly.events for anomaly in self._anomalies.values()]
+            events = [anomaly.events for anomaly in self.anomalies]
             self._bundle.write_events(np.concatenate([empty(), *events]), rows)
             text = render(last).encode(errors="backslashreplace")
             self._bundle.write(SUMMARY, text)

@@ -78,6 +78,7 @@ class Incidents:
             await incident.collect(self._output)
         except OSError as error:
             log.error("bundle not opened anomaly=%s: %s", incident.first.name, error)
+            self._cooldowns.give_back(incident.suppressed, incident.anomalies)
             return
         finally:
             if self._collecting is incident:
@@ -92,7 +93,7 @@ class Incidents:
 
     def _cool_down(self, incident: Incident) -> None:
         now_ns = time.monotonic_ns()
-        for name, key in incident.keys.items():
+        for key, name in incident.keys.items():
             if name in self._config.guardian.anomalies:
                 cooldown_ns = int(self._config.cooldown_sec(name) * SECOND_NS)
                 self._cooldowns.sealed(key, cooldown_ns, now_ns)

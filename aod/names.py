@@ -146,9 +146,12 @@ def _find_units(root: Path, cgroup_ids: frozenset[int]) -> dict[int, str]:
     """Return the units of the cgroups: the id of a cgroup is its folder's inode number."""
     found: dict[int, str] = {}
     for folder in _folders(root):
-        inode = folder.stat().st_ino
+        try:
+            inode = folder.stat().st_ino
+        except OSError:  # a cgroup that has ended since its folder was listed
+            continue
         if inode in cgroup_ids:
-            found[inode] = unit_of("/" + str(folder.relative_to(root)))
+            found[inode] = unit_of("/" + "/".join(folder.relative_to(root).parts))
         if found.keys() >= cgroup_ids:
             break
     return found

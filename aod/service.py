@@ -12,7 +12,7 @@ import os
 import time
 from typing import Any
 
-from aod import detectors, systemd
+from aod import detectors, smb, systemd
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.audit import Audit
@@ -23,6 +23,7 @@ from aod.clock import wall_offset_ns
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detector import Detector
+from aod.errors import ConfigError, SurroundingsError
 from aod.events import Count, Events
 from aod.filter import event_thresholds_ns, union
 from aod.incident import Surroundings
@@ -52,12 +53,16 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
 
     Raises AodError for what the user can mend, an exception group when a stage fails.
     """
-    output = await asyncio.to_thread(OutputDirectory.open, config.aod_output_dir)
+    try:
+        output = await asyncio.to_thread(OutputDirectory.open, config.aod_output_dir)
+    except SurroundingsError as error:
+        raise ConfigError([f"aod_output_dir: {error}"]) from error
     with output:
         output.lock()
         await asyncio.to_thread(recover, output, render)
         if not await _cifs_loaded(config, stop):
             return
+        await asyncio.to_thread(smb.statuses)  # read here, not at the first event
         tracer = await asyncio.to_thread(Tracer)
         with tracer:
             await Service(config, output, tracer).run(stop)
@@ -86,6 +91,18 @@ class Service:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run all stages until `stop` is set, then finish what is in flight."""
+        try:
+            await self._run(stop)
+        except BaseExceptionGroup:
+            if self._runner.stuck:
+                log.exception("a stage failed")
+                self._leave(1)
+            raise
+        log.info("stopped")
+        if self._runner.stuck:
+            self._leave(0)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         self._audit.record("config", sha256=self._config.fingerprint())
         await asyncio.to_thread(self._start_tracer)
         async with asyncio.TaskGroup() as group:
@@ -105,9 +122,6 @@ class Service:
             await self._finish(ring, detecting, incidents)
             for task in background:
                 task.cancel()
-        log.info("stopped")
-        if self._runner.stuck:
-            self._leave()
 
     def _start_tracer(self) -> None:
         self._tracer.set_filter(union(detector.filter for detector in self._detectors))
@@ -172,13 +186,13 @@ class Service:
                 await asyncio.wait([incidents])
         except TimeoutError:
             log.error("open bundles cut off, they are sealed as interrupted at the next start")
-            self._leave()
+            self._leave(0)
 
-    def _leave(self) -> None:
+    def _leave(self, code: int) -> None:
         """End at once: a thread that is stuck in the kernel would hold a normal exit."""
         self._audit.flush()
         logging.shutdown()
-        os._exit(0)
+        os._exit(code)
 
     def _describe(self, anomaly: Anomaly, wall_offset: int) -> list[dict[str, Any]]:
         if self._names.has_unknown(anomaly.events):
@@ -204,6 +218,7 @@ class Service:
 
     def _hold_back(self, server: str) -> str | None:
         """Return why a server is left alone: it has trouble, and a question would hang."""
+        self._names.refresh()
         if self._names.is_reconnecting(server):
             return "its connection is reconnecting"
         keys, requests = self._tracer.open_requests()
@@ -233,7 +248,7 @@ def make_detectors(config: Config) -> list[Detector]:
 
 async def _cifs_loaded(config: Config, stop: asyncio.Event) -> bool:
     """Wait for cifs; return False when `stop` came first."""
-    if module.is_loaded():
+    if await asyncio.to_thread(module.is_loaded):
         return True
     log.warning("cifs is not loaded: waiting for it (modprobe cifs, or mount a share)")
     systemd.notify("READY=1\nSTATUS=waiting for cifs to be loaded")

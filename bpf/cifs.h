@@ -59,7 +59,7 @@ enum smb2 {
 	SMB2_PROTOCOL_ID = 0x424d53fe,
 	SMB2_FLAGS_RELATED = 4,
 	SMB2_STATUS_PENDING = 0x103,
-	SMB2_STATUS_ERROR = 0x80000000,	/* severity: warning or error */
+	SMB2_STATUS_ERROR = 0x80000000, /* severity: warning or error */
 };
 
 enum smb2_command {
@@ -94,10 +94,10 @@ struct smb2_request {
 	__u64 session_id;
 	__u8 signature[16];
 	__u32 body;
-	__u32 length;		/* READ and WRITE */
-	__u64 at72, at80, at88;	/* where the commands keep their FileId */
+	__u32 length;           /* READ and WRITE */
+	__u64 at72, at80, at88; /* where the commands keep their FileId */
 } __attribute__((packed));
 
-enum { CIFS_TRANSFORM_REQ = 0x800 };	/* smb_send_rqst's flag: encrypt */
+enum { CIFS_TRANSFORM_REQ = 0x800 }; /* smb_send_rqst's flag: encrypt */
 
 #endif

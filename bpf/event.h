@@ -10,9 +10,9 @@
 #define AOD_EVENT_H
 
 enum aod_limit {
-	AOD_COMM_LEN = 16,	/* TASK_COMM_LEN */
-	AOD_COMMANDS = 32,	/* SMB2 has 0 (NEGOTIATE) to 19 */
-	AOD_MAX_COMPOUND = 16,	/* the kernel's MAX_COMPOUND is 7 to 10 */
+	AOD_COMM_LEN = 16,     /* TASK_COMM_LEN */
+	AOD_COMMANDS = 32,     /* SMB2 has 0 (NEGOTIATE) to 19 */
+	AOD_MAX_COMPOUND = 16, /* the kernel's MAX_COMPOUND is 7 to 10 */
 };
 
 enum aod_kind {
@@ -27,53 +27,53 @@ enum aod_kind {
 };
 
 enum aod_flag {
-	AOD_PENDED = 1,		/* the server sent STATUS_PENDING first */
-	AOD_RELATED = 2,	/* SMB2_FLAGS_RELATED_OPERATIONS */
+	AOD_PENDED = 1,  /* the server sent STATUS_PENDING first */
+	AOD_RELATED = 2, /* SMB2_FLAGS_RELATED_OPERATIONS */
 	AOD_ENCRYPTED = 4,
-	AOD_WRITEBACK = 8,	/* a WRITE sent by a kernel thread */
-	AOD_SECONDARY = 16,	/* a related request that failed as the one before it */
-	AOD_SELF = 32,		/* sent by aod or one of its children */
+	AOD_WRITEBACK = 8,  /* a WRITE sent by a kernel thread */
+	AOD_SECONDARY = 16, /* a related request that failed as the one before it */
+	AOD_SELF = 32,      /* sent by aod or one of its children */
 };
 
 /* Per-CPU counters: the index in the map `ledger`. */
 enum aod_count {
-	AOD_COUNT_REQUESTS,	/* seen by smb_send_rqst */
+	AOD_COUNT_REQUESTS, /* seen by smb_send_rqst */
 	AOD_COUNT_COMPLETED,
-	AOD_COUNT_ABORTED,	/* overwritten after a reconnect */
-	AOD_COUNT_UNTRACKED,	/* map full, or a header that could not be read */
-	AOD_COUNT_PDUS,		/* seen by __smb2_find_mid */
-	AOD_COUNT_INTERIM,	/* STATUS_PENDING */
-	AOD_COUNT_BREAKS,	/* MessageId ~0: sent by the server unasked */
-	AOD_COUNT_UNMATCHED,	/* a response whose request was not seen */
-	AOD_COUNT_EVENTS,	/* meant for the ring `events` */
-	AOD_COUNT_LOST,		/* of these, dropped because the ring was full */
+	AOD_COUNT_ABORTED,   /* overwritten after a reconnect */
+	AOD_COUNT_UNTRACKED, /* map full, or a header that could not be read */
+	AOD_COUNT_PDUS,      /* seen by __smb2_find_mid */
+	AOD_COUNT_INTERIM,   /* STATUS_PENDING */
+	AOD_COUNT_BREAKS,    /* MessageId ~0: sent by the server unasked */
+	AOD_COUNT_UNMATCHED, /* a response whose request was not seen */
+	AOD_COUNT_EVENTS,    /* meant for the ring `events` */
+	AOD_COUNT_LOST,      /* of these, dropped because the ring was full */
 	AOD_COUNTS,
 };
 
 struct aod_event {
-	__u64 time_ns;		/* CLOCK_MONOTONIC of the completion */
-	__u64 latency_ns;	/* what the caller waited */
-	__u64 queue_ns;		/* of it, before the send: credits, send mutex */
-	__u64 pended_ns;	/* send to STATUS_PENDING */
-	__u64 payload_ns;	/* response header to end of payload */
+	__u64 time_ns;    /* CLOCK_MONOTONIC of the completion */
+	__u64 latency_ns; /* what the caller waited */
+	__u64 queue_ns;   /* of it, before the send: credits, send mutex */
+	__u64 pended_ns;  /* send to STATUS_PENDING */
+	__u64 payload_ns; /* response header to end of payload */
 	__u64 connection_id;
 	__u64 message_id;
 	__u64 session_id;
-	__u64 file_id;		/* persistent FileId; 0 = none */
+	__u64 file_id; /* persistent FileId; 0 = none */
 	__u64 cgroup_id;
 	__u32 tree_id;
-	__u32 status;		/* NTSTATUS of the response */
-	__s32 error;		/* negative errno, 0 = none */
-	__u32 flags;		/* enum aod_flag */
-	__u32 request_bytes;	/* first segment, and a WRITE's payload */
-	__u32 response_bytes;	/* PDU, transform header and compound included */
-	__u32 in_flight;	/* requests on the connection at the completion */
-	__u32 pid;		/* tgid of the sender */
+	__u32 status;         /* NTSTATUS of the response */
+	__s32 error;          /* negative errno, 0 = none */
+	__u32 flags;          /* enum aod_flag */
+	__u32 request_bytes;  /* first segment, and a WRITE's payload */
+	__u32 response_bytes; /* PDU, transform header and compound included */
+	__u32 in_flight;      /* requests on the connection at the completion */
+	__u32 pid;            /* tgid of the sender */
 	__u32 tid;
 	__u32 uid;
 	__u16 command;
 	__u16 credits_granted;
-	__u8 kind;		/* enum aod_kind */
+	__u8 kind; /* enum aod_kind */
 	__u8 compound_index;
 	__u8 pad[2];
 	char comm[AOD_COMM_LEN];
@@ -86,15 +86,15 @@ struct aod_request_key {
 };
 
 struct aod_request {
-	__u64 started_ns;	/* the caller entered cifs */
+	__u64 started_ns; /* the caller entered cifs */
 	__u64 sent_ns;
-	__u64 pended_ns;	/* CLOCK_MONOTONIC of the first STATUS_PENDING, or 0 */
+	__u64 pended_ns; /* CLOCK_MONOTONIC of the first STATUS_PENDING, or 0 */
 	__u64 session_id;
 	__u64 file_id;
 	__u64 cgroup_id;
-	__u64 next_message_id;	/* the next request of the compound; 0 = none */
+	__u64 next_message_id; /* the next request of the compound; 0 = none */
 	__u32 tree_id;
-	__u32 previous_status;	/* failure of the request before in the compound */
+	__u32 previous_status; /* failure of the request before in the compound */
 	__u32 request_bytes;
 	__u32 pid;
 	__u32 tid;
@@ -109,8 +109,8 @@ struct aod_request {
 
 /* The map `waiting`: threads on their way to smb_send_rqst. */
 struct aod_wait {
-	__u64 entered_ns;	/* compound_send_recv or cifs_call_async */
-	__u64 credits_ns;	/* smb2_wait_mtu_credits before cifs_call_async, or 0 */
+	__u64 entered_ns; /* compound_send_recv or cifs_call_async */
+	__u64 credits_ns; /* smb2_wait_mtu_credits before cifs_call_async, or 0 */
 };
 
 /* Context of the program `generate`: emit `event` so many times. */

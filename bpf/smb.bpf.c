@@ -137,7 +137,7 @@ static __always_inline void remember(const struct aod_request_key *key,
 /* Take the thread's start time for a request that it sends at `now`. */
 static __always_inline struct aod_wait take_wait(__u32 tid, __u64 now)
 {
-	struct aod_wait wait = { .entered_ns = now };
+	struct aod_wait wait = {.entered_ns = now};
 	struct aod_wait *found = bpf_map_lookup_elem(&waiting, &tid);
 
 	if (found) {
@@ -171,7 +171,7 @@ static __always_inline int request_sent(struct TCP_Server_Info *server, int requ
 					struct smb_rqst *rqst, int flags)
 {
 	__u64 now = bpf_ktime_get_ns(), process = bpf_get_current_pid_tgid();
-	struct aod_request_key key = { .connection_id = connection_of(server) };
+	struct aod_request_key key = {.connection_id = connection_of(server)};
 	struct aod_request request = {
 		.sent_ns = now,
 		.cgroup_id = bpf_get_current_cgroup_id(),
@@ -296,7 +296,7 @@ static __always_inline int response_received(struct TCP_Server_Info *server, con
 static __always_inline int entered(bool keep_credits)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
-	struct aod_wait wait = { .entered_ns = bpf_ktime_get_ns() };
+	struct aod_wait wait = {.entered_ns = bpf_ktime_get_ns()};
 	struct aod_wait *before;
 
 	if (keep_credits) {
@@ -313,7 +313,7 @@ static __always_inline int credits_awaited(void)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
 	__u64 now = bpf_ktime_get_ns();
-	struct aod_wait wait = { .entered_ns = now, .credits_ns = now };
+	struct aod_wait wait = {.entered_ns = now, .credits_ns = now};
 
 	bpf_map_update_elem(&waiting, &tid, &wait, BPF_ANY);
 	return 0;

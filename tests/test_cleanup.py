@@ -168,6 +168,15 @@ def test_an_open_bundle_stays_however_old(output: OutputDirectory) -> None:
         assert bundle.path.exists()
 
 
+def test_a_bundle_that_another_process_collects_stays(output: OutputDirectory) -> None:
+    with (
+        OutputDirectory.open(output.path) as other,
+        Bundle.create(other, NOW - 9 * DAY) as bundle,
+    ):
+        assert Cleanup(output, Limits(DAY, 1), Records()).sweep(NOW, 0) == []
+        assert bundle.path.exists()
+
+
 def test_the_newest_stays_over_the_limit_with_one_warning(
     output: OutputDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -41,11 +41,12 @@ class Output:
         self._marked = not name.endswith(".pcap")
         # Buffered: its lock makes close() wait for a write that was cancelled half way.
         self._stream: AsyncBufferedIOBase | None = None
+        self._descriptor = -1
 
     @property
     def file(self) -> str | None:
         """The file's name, or None when nothing was written."""
-        return self.name if self._stream else None
+        return self.name if self._descriptor >= 0 else None
 
     @property
     def room(self) -> int:
@@ -75,19 +76,24 @@ class Output:
 
     async def close(self) -> None:
         """Close the file; what the disk refuses now becomes the failure."""
-        if self._stream is None or self._stream.closed:
-            return
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._stream.close()
+                if self._stream is not None:
+                    await self._stream.close()
+                elif self._descriptor >= 0:
+                    await asyncio.to_thread(os.close, self._descriptor)
         except OSError as error:
             self._fail(error)
+
+    def _create(self) -> None:
+        # Kept at once: a cancellation may come before the thread's answer does.
+        self._descriptor = self._files.create_file(self.name)
 
     async def _append(self, data: bytes) -> None:
         try:
             if self._stream is None:
-                descriptor = await asyncio.to_thread(self._files.create_file, self.name)
-                self._stream = await aiofiles.open(descriptor, "wb")
+                await asyncio.to_thread(self._create)
+                self._stream = await aiofiles.open(self._descriptor, "wb")
             await self._stream.write(data)
             self.bytes += len(data)
         except OSError as error:

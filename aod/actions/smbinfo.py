@@ -48,7 +48,7 @@ class Smbinfo:
     async def _ask(
         self, mount: Mount, query: str, timeout_s: float, context: Context, output: Output
     ) -> Outcome:
-        if reason := context.hold_back(mount.server):
+        if reason := await asyncio.to_thread(context.hold_back, mount.server):
             return Outcome("skipped", f"{mount.source}: {reason}")
         if timeout_s <= 0:
             return Outcome("timeout", f"{mount.source}: no time was left")

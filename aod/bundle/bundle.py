@@ -5,6 +5,7 @@ All of it is blocking: a coroutine calls it through asyncio.to_thread.
 
 import contextlib
 import csv
+import fcntl
 import io
 import json
 import logging
@@ -70,6 +71,8 @@ class Bundle:
         self.name = name
         self._output = output
         self._fd = files.open_directory(name, output.fd)
+        # Tells other processes (`aod collect` beside the service) that it is no leftover.
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         output.open_names.add(name)
 
     @classmethod
@@ -189,7 +192,7 @@ def recover(
     entries = output.entries()
     sealed = {entry.timestamp for entry in entries if entry.is_sealed}
     for entry in entries:
-        if entry.is_sealed or entry.name in output.open_names:
+        if entry.is_sealed or output.is_open(entry.name):
             continue
         with _survived(entry.name):
             _recover(output, entry, entry.timestamp in sealed, render)

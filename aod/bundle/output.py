@@ -73,6 +73,22 @@ class OutputDirectory:
                 "(stop that one, or set another aod_output_dir)"
             ) from error
 
+    def is_open(self, name: str) -> bool:
+        """Tell whether a bundle's directory is being collected into, by whichever process."""
+        if name in self.open_names:
+            return True
+        try:
+            fd = files.open_directory(name, self.fd)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
     def free_bytes(self) -> int:
         """Return what its filesystem has left for unprivileged use."""
         status = os.statvfs(self.fd)

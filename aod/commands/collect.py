@@ -1,7 +1,9 @@
 """`aod collect`: a bundle by hand, now."""
 
 import asyncio
+import logging
 import os
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +15,9 @@ from aod.errors import BundleError
 
 if TYPE_CHECKING:
     from aod.config import Config
+    from aod.incident import Incident
+
+log = logging.getLogger(__name__)
 
 
 def collect(
@@ -54,8 +59,29 @@ async def _collect(config: "Config", reason: str) -> Path:
     runner = Runner(watcher.max_concurrent_tasks)
     incident = Incident(manual, config, runner, surroundings, suppressed=[])
     with await asyncio.to_thread(OutputDirectory.open, config.aod_output_dir) as output:
+        _end_early_when_told(incident)
         try:
             await incident.collect(output)
-            return output.path / await incident.seal()
+            sealed = output.path / await incident.seal()
         except OSError as error:
             raise BundleError(f"cannot keep a bundle in {output.path}: {error}") from error
+    if runner.stuck:
+        # A thread that the kernel does not let go of would hold a normal exit.
+        typer.echo(sealed)
+        os._exit(0)
+    return sealed
+
+
+def _end_early_when_told(incident: "Incident") -> None:
+    """On Ctrl-C or SIGTERM keep what there is; the second time, end at once."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    loop = asyncio.get_running_loop()
+
+    def end(number: int) -> None:
+        for each in numbers:
+            loop.remove_signal_handler(each)
+        log.warning("cut off by %s: what is collected so far is kept", signal.strsignal(number))
+        incident.hurry(0.0)
+
+    for number in numbers:
+        loop.add_signal_handler(number, end, number)

@@ -16,7 +16,7 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Config that names the output directory.")
 ]
 DirectoryOption = Annotated[
-    Path | None, typer.Option("--dir", help=f"Output directory [default: {DEFAULT_DIRECTORY}].")
+    Path | None, typer.Option("--dir", help=f"Output directory (default: {DEFAULT_DIRECTORY}).")
 ]
 
 

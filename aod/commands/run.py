@@ -31,7 +31,7 @@ def run(config: File = DEFAULT_FILE) -> None:
     try:
         asyncio.run(_serve(loaded.config, config))
     except BaseExceptionGroup as failures:
-        raise _first(failures) from failures
+        raise told(failures) from failures
 
 
 def watch_children_by_pidfd() -> None:
@@ -58,12 +58,12 @@ def _stop(stop: asyncio.Event, number: int) -> None:
     stop.set()
 
 
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the failure to tell: an error of ours as it is, any other with its stage's trace."""
+def told(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first failure to tell: one that main knows as it is, any other with its trace."""
     failure: BaseException = failures
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]
-    if isinstance(failure, AodError):
+    if isinstance(failure, AodError | BrokenPipeError):
         return failure
     log.error("a stage failed", exc_info=failure)
     return SurroundingsError(f"ended by a failure in aod itself: {failure!r} (please report it)")

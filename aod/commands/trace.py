@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aod.errors import SurroundingsError
+from aod.errors import ConfigError, SurroundingsError
 
 if TYPE_CHECKING:
     from aod.events import Events
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aod.names import Names
     from aod.tracer.program import Tracer
 
+MAX_THRESHOLD_MS = 86_400_000  # as in the config
 HEADER = (
     f"{'TIME':<15} {'COMMAND':<20} {'LATENCY(ms)':>11} {'QUEUE':>8} {'SERVER':>8} "
     f"{'STATUS':<30} {'SHARE':<24} {'PID':>7} COMM"
@@ -23,19 +24,25 @@ HEADER = (
 
 def trace(
     threshold_ms: Annotated[
-        float, typer.Option(min=0, help="Show operations that took so long; 0 shows all.")
+        float, typer.Option(help="Show operations that took so long; 0 shows all.")
     ] = 200.0,
     errors: Annotated[bool, typer.Option(help="Show failed operations too.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
 ) -> None:
     """Print slow and failed SMB operations until interrupted."""
+    from aod.commands.run import told
     from aod.tracer import module, needs
 
+    if not 0 <= threshold_ms <= MAX_THRESHOLD_MS:  # nan passes the option's own bounds
+        raise ConfigError([f"--threshold-ms: {threshold_ms} (allowed: 0 to {MAX_THRESHOLD_MS})"])
     if missing := needs.missing():
         raise SurroundingsError(missing)
     if not module.is_loaded():
         raise SurroundingsError("cifs is not loaded: modprobe cifs, or mount a share")
-    asyncio.run(_trace(threshold_ms, errors, as_json))
+    try:
+        asyncio.run(_trace(threshold_ms, errors, as_json))
+    except BaseExceptionGroup as failures:
+        raise told(failures) from failures
 
 
 async def _trace(threshold_ms: float, errors: bool, as_json: bool) -> None:
@@ -63,8 +70,11 @@ async def _trace(threshold_ms: float, errors: bool, as_json: bool) -> None:
 
 
 def _start(tracer: "Tracer", wanted: "Filter", names: "Names") -> None:
+    from aod import smb
+
     tracer.set_filter(wanted)
     names.refresh()
+    smb.statuses()  # read here, not at the first event
     tracer.attach()
 
 

@@ -1,7 +1,7 @@
 """The keys of the config: name, unit, bounds and default of each, and what they resolve to."""
 
 from collections.abc import Hashable
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -43,6 +43,11 @@ class TrackedCommand(Section):
     )
 
 
+def acceptable(default: int) -> Any:
+    """Describe how many violations are still fine."""
+    return count(default, 0, 10_000, "violations within watch_interval_sec that raise nothing yet")
+
+
 class AnomalySection(Section):
     """What all kinds of anomalies have in common."""
 
@@ -51,9 +56,7 @@ class AnomalySection(Section):
     mode: Mode = Field(
         default="all", description="all, only what is tracked, or all but the excluded"
     )
-    acceptable_count: int = count(
-        10, 0, 10_000, "violations within watch_interval_sec that raise nothing yet"
-    )
+    acceptable_count: int = acceptable(10)
     actions: Actions = Field(
         description="what is collected when it is raised; each also stands in watcher.actions",
         json_schema_extra={"allowed": f"a list of {', '.join(NAMES)}"},
@@ -68,6 +71,8 @@ class LatencyAnomaly(AnomalySection):
 
     type: Literal["Latency"] = Field(description="kind of anomaly")
     tool: Literal["smbslower"] = Field(default="smbslower", description="view of the tracer")
+    # One compound (open, query, close) is three: less would raise at any slow open.
+    acceptable_count: int = acceptable(3)
     default_threshold_ms: float = number(
         200, 0, 86_400_000, "milliseconds", "latency from which an operation counts"
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from aod.events import Events, empty
+from aod.events import Events, empty, join
 
 FIRST = 1000
 WORST = 1000
@@ -63,7 +63,7 @@ class Anomaly:
             self,
             emergency=self.emergency or later.emergency,
             count=self.count + later.count,
-            events=keep_evidence(np.concatenate([self.events, later.events])),
+            events=keep_evidence(join(self.events, later.events)),
         )
 
 
@@ -73,4 +73,4 @@ def keep_evidence(events: Events) -> Events:
         return events
     rest = events[FIRST:]
     slowest = np.argsort(rest["latency_ns"], kind="stable")[-WORST:]
-    return np.concatenate([events[:FIRST], rest[np.sort(slowest)]])
+    return join(events[:FIRST], rest[np.sort(slowest)])

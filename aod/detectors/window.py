@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aod.events import Events, empty
+from aod.events import Events, empty, join
 
 DISORDER = 64
 """Violations kept beyond the window: CPUs write the ring in nearly, not quite, time order."""
@@ -40,7 +40,7 @@ class Window:
         """Judge violations of shape (n,); those marked in `alone` raise by themselves."""
         if alone is None:
             alone = np.zeros(violations.size, np.bool)
-        events = np.concatenate([self._recent, violations])
+        events = join(self._recent, violations)
         told = np.concatenate([self._told, np.zeros(violations.size, np.bool)])
         alone = np.concatenate([np.zeros(self._told.size, np.bool), alone])
         order = np.argsort(events["time_ns"], kind="stable")

@@ -21,6 +21,7 @@ def ten_operations(anomaly: Mapping[str, Any]) -> list[str]:
     shares = {share_name(event) for event in chosen}
     place = f", all on {shares.pop()}" if len(shares) == 1 else ""
     count = len(chosen)
+    place = place if count > 1 else place.replace("all on", "on")
     told = f"The {title} {count} of {len(events)}" if count > 1 else "The operation"
     return [f"{told}{place}:", *_operation_table(chosen, with_share=bool(shares))]
 

@@ -242,11 +242,15 @@ def _lost(manifest: Manifest) -> list[str]:
     lost = manifest.get("lost", {})
     if manifest.get("state") != "sealed" and not any(lost.values()):
         return ["LOST", "Nothing that was known when the manifest was last written."]
-    events, anomalies = lost.get("events", 0), lost.get("anomalies", 0)
-    if not events and not anomalies:
+    counts = {
+        "event": lost.get("events", 0),
+        "batch of events": lost.get("batches", 0),
+        "anomaly report": lost.get("anomalies", 0),
+    }
+    told = [text.plural(count, what) for what, count in counts.items() if count]
+    if not told:
         return ["LOST", "Nothing: every slow or failed operation that was seen is counted."]
-    lines = f"{text.plural(events, 'event')} and {text.plural(anomalies, 'anomaly report')}"
-    return ["LOST", *_wrap(f"{lines} were dropped: all counts above are lower bounds.")]
+    return ["LOST", *_wrap(f"Dropped: {', '.join(told)}. All counts above are lower bounds.")]
 
 
 def _next(manifest: Manifest) -> list[str]:
@@ -277,7 +281,7 @@ def _listed(events: Sequence[Event], name: Callable[[Event], str]) -> str:
     counts = Counter(map(name, events)).most_common()
     named = [f"{value} {count}" for value, count in counts[:_NAMED]]
     rest = len(counts) - _NAMED
-    return ", ".join(named) + (f", and {rest} others" if rest > 0 else "")
+    return ", ".join(named) + (f", and {text.plural(rest, 'other')}" if rest > 0 else "")
 
 
 def _pairs(rows: Sequence[tuple[str, str]]) -> list[str]:

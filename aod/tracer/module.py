@@ -1,6 +1,7 @@
 """The kernel module cifs: is it there, and when does it come."""
 
 import asyncio
+import errno
 import socket
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def is_loaded(present: Path = PRESENT) -> bool:
 async def wait_until_loaded(interval_s: float, present: Path = PRESENT) -> None:
     """Return once cifs is there: woken by the kernel's uevent, and looking each interval."""
     with _uevents() as uevents:
-        while not is_loaded(present):
+        while not await asyncio.to_thread(is_loaded, present):
             try:
                 async with asyncio.timeout(interval_s):
                     await _module_added(uevents)
@@ -38,6 +39,11 @@ def _uevents() -> socket.socket:
 
 
 async def _module_added(uevents: socket.socket) -> None:
+    """Return when cifs was added, or when the kernel has dropped uevents that may have told so."""
     loop = asyncio.get_running_loop()
-    while not (await loop.sock_recv(uevents, 8192)).startswith(b"add@/module/cifs\0"):
-        continue
+    try:
+        while not (await loop.sock_recv(uevents, 8192)).startswith(b"add@/module/cifs\0"):
+            continue
+    except OSError as error:
+        if error.errno != errno.ENOBUFS:  # a storm of uevents, as at the machine's start
+            raise

@@ -11,7 +11,7 @@ struct aod_batch {
 	struct aod_event *records;
 	size_t capacity;
 	size_t length;
-	size_t malformed;	/* records of another size: never expected */
+	size_t malformed; /* records of another size: never expected */
 };
 
 static char messages[4096];

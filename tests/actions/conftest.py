@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from blockbuster import BlockBuster, blockbuster_ctx
 
 from aod.actions.action import Context
 from aod.actions.output import Output
@@ -49,21 +47,6 @@ class Surroundings:
 
     def record(self, kind: str, **details: Any) -> None:
         self.records.append({"kind": kind, **details})
-
-
-@pytest.fixture(autouse=True)
-def no_blocking_call() -> Iterator[BlockBuster]:
-    with blockbuster_ctx("aod") as blockbuster:
-        yield blockbuster
-
-
-@pytest.fixture(autouse=True)
-async def child_watcher() -> None:
-    """On 3.11 children are watched by pidfd, as the service does it."""
-    if sys.version_info < (3, 12):
-        watcher = asyncio.PidfdChildWatcher()
-        watcher.attach_loop(asyncio.get_running_loop())
-        asyncio.set_child_watcher(watcher)
 
 
 @pytest.fixture

@@ -332,6 +332,14 @@ def test_a_sealed_file_is_not_touched_by_recovery(output: OutputDirectory) -> No
     assert (output.path / SEALED[0]).read_bytes() == b"sealed"
 
 
+def test_recovery_leaves_what_another_process_is_collecting(output: OutputDirectory) -> None:
+    with Bundle.create(output, STAMP) as bundle, OutputDirectory.open(output.path) as later:
+        bundle.write_manifest(MANIFEST)
+
+        assert recover(later) == []
+    assert names(output) == [NAME]
+
+
 def test_recovery_leaves_what_is_open_and_what_is_not_ours(output: OutputDirectory) -> None:
     others = ["notes.txt", "aod_1", "aod_1.tar.zst.tmp", "x.tmp"]
     for name in others:

@@ -203,7 +203,7 @@ def test_an_unreadable_file_is_told(write: Write, monkeypatch: pytest.MonkeyPatc
     def refuse(*_: object) -> int:  # root may read everything, so that a mode proves nothing
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("aod.yamlsource.os.open", refuse)
+    monkeypatch.setattr("aod.config.yamlsource.os.open", refuse)
 
     assert problems_of(write(TEXT)) == [
         "cannot read c.yaml: Permission denied (name one by --config)"

@@ -1,0 +1,92 @@
+"""`aod trace`: what it asks of the kernel and how it prints (real mounts: tests/vm)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aod import smb
+from aod.commands import trace as command
+from aod.errors import ConfigError, SurroundingsError
+from aod.events import COMMANDS, Events, Kind
+from aod.names import Names
+from aod.smb import Command
+from aod.tracer import module, needs
+from tests.events import MS, make
+
+
+def judged(errors: bool, status: int, of: Command) -> bool:
+    verdict = command._filter(200, errors).statuses
+    return bool(verdict.counts(np.array([status], np.uint32), np.array([of], np.uint16))[0])
+
+
+def printed(events: Events, tmp_path: Path, *, as_json: bool) -> None:
+    command._print(events, Names(tmp_path / "none", tmp_path), as_json)
+
+
+def test_the_threshold_holds_for_every_command() -> None:
+    thresholds_ns = command._filter(1.5, errors=False).thresholds_ns
+
+    assert thresholds_ns.shape == (2, COMMANDS)
+    assert (thresholds_ns == 1_500_000).all()
+
+
+@pytest.mark.parametrize(
+    ("errors", "status", "of", "expected"),
+    [
+        (True, 0xC0000022, Command.SMB2_CREATE, True),
+        (False, 0xC0000022, Command.SMB2_CREATE, False),
+        (True, 0xC0000034, Command.SMB2_CREATE, False),
+        (True, 0xC0000034, Command.SMB2_READ, True),
+    ],
+)
+def test_failures_are_shown_but_for_everyday_ones(
+    errors: bool, status: int, of: Command, expected: bool
+) -> None:
+    assert smb.status_name(status)
+    assert judged(errors, status, of) == expected
+
+
+def test_an_operation_is_a_line_under_the_header(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = make(1, latency_ns=300 * MS, queue_ns=100 * MS, command=8, pid=42, comm=b"cat")
+
+    printed(events, tmp_path, as_json=False)
+
+    line = capsys.readouterr().out.rstrip("\n")
+    assert " ".join(line.split()[1:]) == "READ 300.000 100.000 200.000 STATUS_SUCCESS 0x0 42 cat"
+    assert line.index("42 cat") + 2 == command.HEADER.index("PID") + 3
+
+
+def test_what_was_aborted_shows_its_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = make(1, error=-112)
+    events["kind"] = Kind.ABORTED
+
+    printed(events, tmp_path, as_json=False)
+
+    assert "aborted EHOSTDOWN" in capsys.readouterr().out
+
+
+def test_json_is_an_object_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed(make(1, 2, command=9), tmp_path, as_json=True)
+
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["command"] for row in rows] == ["SMB2_WRITE"] * 2
+
+
+@pytest.mark.parametrize("threshold_ms", [-1.0, float("nan"), float("inf"), 1e30])
+def test_a_threshold_that_is_none_is_refused(threshold_ms: float) -> None:
+    with pytest.raises(ConfigError, match="allowed: 0 to 86400000"):
+        command.trace(threshold_ms, errors=True, as_json=False)
+
+
+def test_without_cifs_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needs, "missing", lambda: "")
+    monkeypatch.setattr(module, "is_loaded", lambda: False)
+
+    with pytest.raises(SurroundingsError, match="modprobe cifs, or mount a share"):
+        command.trace(200.0, errors=True, as_json=False)

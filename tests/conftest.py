@@ -1,0 +1,137 @@
+"""What all tests share: a loop that nothing of aod may block, a config, actions to script."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from inspect import iscoroutinefunction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+from aod import actions
+from aod.actions.action import Context, Outcome
+from aod.actions.output import Output
+from aod.bundle import OutputDirectory, read_manifest
+from aod.config import Config
+from aod.detectors.anomaly import Anomaly, AnomalyType
+from tests.events import SECOND, make
+
+Collect = Callable[[Context, Output], Awaitable[Outcome]]
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_call() -> Iterator[BlockBuster]:
+    """Fail the test in which code of aod blocks the loop."""
+    with blockbuster_ctx("aod") as blockbuster:
+        yield blockbuster
+
+
+@pytest.fixture(autouse=True)
+def children_by_pidfd(request: pytest.FixtureRequest) -> None:
+    """On 3.11 children are watched by pidfd, as the service does it."""
+    if sys.version_info < (3, 12) and iscoroutinefunction(request.function):
+        request.getfixturevalue("pidfd_watcher")
+
+
+@pytest.fixture
+async def pidfd_watcher() -> None:
+    watcher = asyncio.PidfdChildWatcher()
+    watcher.attach_loop(asyncio.get_running_loop())
+    asyncio.set_child_watcher(watcher)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Iterator[OutputDirectory]:
+    with OutputDirectory.open(tmp_path / "aod") as opened:
+        yield opened
+
+
+class Scripted:
+    """An action that does what the test says."""
+
+    def __init__(self, name: str, collect: Collect) -> None:
+        self.name = name
+        self.file_name = f"{name}.txt"
+        self.collect = collect
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Collect]:
+    """What the action of a name does; one that is not in it writes a word."""
+    scripts: dict[str, Collect] = {}
+
+    def create(name: str) -> Scripted:
+        return Scripted(name, scripts.get(name, writes))
+
+    monkeypatch.setattr(actions, "create", create)
+    return scripts
+
+
+class Told(logging.Handler):
+    """What aod logs, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+        self._loop.call_soon_threadsafe(self._changed.set)
+
+    def count(self, text: str) -> int:
+        return sum(text in line for line in self.lines)
+
+    async def until(self, text: str, times: int = 1) -> None:
+        async with asyncio.timeout(20):
+            while self.count(text) < times:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@pytest.fixture
+async def told(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Told]:
+    listener, logger = Told(), logging.getLogger("aod")
+    caplog.set_level(logging.DEBUG, "aod")
+    logger.addHandler(listener)
+    yield listener
+    logger.removeHandler(listener)
+
+
+async def writes(context: Context, output: Output) -> Outcome:
+    await output.write(b"content")
+    return Outcome()
+
+
+def make_config(path: Path, **keys: Any) -> Config:
+    """Return a config of two anomalies, latency and error, without any waiting."""
+    anomalies = {
+        "latency": {"type": "Latency", "acceptable_count": 0, "actions": ["dmesg", "stats"]},
+        "error": {"type": "Error", "acceptable_count": 0, "actions": ["stats", "mounts"]},
+    }
+    plain: dict[str, Any] = {
+        "aod_output_dir": str(path),
+        "min_free_mb": 0,
+        "guardian": {"anomalies": anomalies},
+        "watcher": {"actions": ["dmesg", "stats", "mounts"], "post_trigger_sec": 0},
+    }
+    return Config(**plain | keys)
+
+
+def make_anomaly(name: str = "latency", at_ns: int = SECOND, *, emergency: bool = False) -> Anomaly:
+    """Return an anomaly of one event, raised at a monotonic time that is also its stamp."""
+    kind = AnomalyType(name) if name in ("latency", "error", "manual") else AnomalyType.ERROR
+    events = make(at_ns, latency_ns=300_000_000)
+    return Anomaly(kind, name, at_ns, at_ns, emergency, count=1, events=events)
+
+
+async def manifest_of(path: Path) -> dict[str, Any]:
+    return await asyncio.to_thread(read_manifest, path)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())

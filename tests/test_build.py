@@ -1,0 +1,36 @@
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import build
+
+ROOT = Path(build.__file__).parent
+
+
+def test_nothing_is_missing_where_aod_was_built() -> None:
+    assert build.missing_packages() == []
+
+
+def test_each_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(build, "HEADERS", tmp_path)
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+
+    missing = build.missing_packages()
+
+    assert missing == ["clang", "llvm", "gcc", "libc6-dev", "libbpf-dev", "python3-dev"]
+
+
+def test_pip_says_in_a_sentence_what_is_missing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps"]
+    command += ["--wheel-dir", str(tmp_path), str(ROOT)]
+
+    ended = subprocess.run(
+        command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode != 0
+    assert "cannot build aod: apt-get install clang llvm gcc\n" in ended.stdout + ended.stderr

@@ -1,0 +1,71 @@
+"""What the kernel is asked to send: never less than the detectors count."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aod.events import COMMANDS, Flag
+from aod.filter import (
+    ALL_COMMANDS,
+    NEVER,
+    Filter,
+    StatusVerdict,
+    event_thresholds_ns,
+    status_verdict,
+    union,
+)
+from tests.events import make
+
+CODES = (0x103, 0x80000005, 0xC0000022, 0xC0000034)
+verdicts = st.builds(
+    status_verdict,
+    st.booleans(),
+    st.dictionaries(st.sampled_from(CODES), st.integers(0, ALL_COMMANDS)),
+)
+
+
+def judged(verdict: StatusVerdict) -> list[bool]:
+    """Return the verdict on every code with every command."""
+    statuses = np.repeat(np.array((0, *CODES, 0xC0000001), np.uint32), COMMANDS)
+    commands = np.tile(np.arange(COMMANDS, dtype=np.uint16), len(CODES) + 2)
+    return list(verdict.counts(statuses, commands))
+
+
+@given(verdicts, verdicts)
+def test_a_union_counts_what_either_counts(a: StatusVerdict, b: StatusVerdict) -> None:
+    expected = [one or other for one, other in zip(judged(a), judged(b), strict=True)]
+
+    assert judged(a | b) == expected
+
+
+@given(st.booleans(), st.dictionaries(st.sampled_from(CODES), st.integers(0, ALL_COMMANDS)))
+def test_a_named_status_counts_for_just_its_commands(failures: bool, named: dict[int, int]) -> None:
+    verdict = status_verdict(failures, named)
+
+    assert {status: verdict.commands(status) for status in named} == named
+
+
+@given(verdicts)
+def test_success_never_counts(verdict: StatusVerdict) -> None:
+    assert not any(judged(verdict)[:COMMANDS])
+
+
+def test_a_verdict_on_nothing_is_empty() -> None:
+    empty = StatusVerdict(True).counts(np.zeros(0, np.uint32), np.zeros(0, np.uint16))
+
+    assert empty.tolist() == []
+
+
+def test_a_union_of_filters_has_the_lowest_thresholds() -> None:
+    low, high = (Filter(np.full((2, COMMANDS), ns, np.uint64)) for ns in (5, 9))
+
+    assert (union([high, low]).thresholds_ns == 5).all()
+    assert (union([]).thresholds_ns == NEVER).all()
+
+
+def test_a_pended_event_has_the_threshold_of_the_second_row() -> None:
+    thresholds_ns = np.arange(2 * COMMANDS, dtype=np.uint64).reshape(2, COMMANDS)
+    events = make(1, 2, command=8)
+    events["flags"][1] = Flag.PENDED
+
+    assert event_thresholds_ns(thresholds_ns, events).tolist() == [8, COMMANDS + 8]

@@ -1,0 +1,413 @@
+"""One incident, with real files and, where it matters, real children."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aod import actions
+from aod.actions.action import Context, Outcome
+from aod.actions.command import Command
+from aod.actions.output import Output
+from aod.actions.runner import Runner
+from aod.bundle import OutputDirectory, read_member
+from aod.config import Config
+from aod.cooldown import Suppressed
+from aod.detectors.anomaly import Anomaly
+from aod.incident import MIB, Incident, Surroundings
+from tests.conftest import Collect, make_anomaly, make_config, manifest_of, names_in
+
+Script = dict[str, Collect]
+NAME = "aod_0000000001000000000"
+
+
+def make_incident(
+    config: Config,
+    first: Anomaly | None = None,
+    suppressed: Sequence[Suppressed] = (),
+    **surroundings: Any,
+) -> Incident:
+    plain: dict[str, Any] = {
+        "describe": lambda anomaly, offset_ns: [],
+        "context": Context,
+        "lost": lambda: {"events": 0},
+    }
+    return Incident(
+        first or make_anomaly(),
+        config,
+        Runner(4),
+        Surroundings(**plain | surroundings),
+        suppressed,
+    )
+
+
+async def sealed(incident: Incident, output: OutputDirectory) -> dict[str, Any]:
+    """Run an incident to its end and return its manifest."""
+    async with asyncio.timeout(20):
+        await incident.collect(output)
+        return await manifest_of(output.path / await incident.seal())
+
+
+def states(manifest: dict[str, Any]) -> dict[str, str]:
+    return {name: result["state"] for name, result in manifest["actions"].items()}
+
+
+class Gate:
+    """An action that tells that it has begun and ends when it is let."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def collect(self, context: Context, output: Output) -> Outcome:
+        self.begun.set()
+        await self.open.wait()
+        return Outcome()
+
+
+async def test_the_first_manifest_is_there_before_the_first_action(
+    output: OutputDirectory, script: Script
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def looks(context: Context, out: Output) -> Outcome:
+        seen.append(await manifest_of(output.path / NAME))
+        return Outcome()
+
+    script["dmesg"] = looks
+    rows = [{"latency_ns": 7, "time": "then"}]
+    await sealed(make_incident(make_config(output.path), describe=lambda *_: rows), output)
+
+    assert [manifest["state"] for manifest in seen] == ["collecting"]
+    assert seen[0]["anomalies"][0]["events"] == rows
+
+
+async def test_each_configured_action_has_a_result_and_a_file(
+    output: OutputDirectory, script: Script
+) -> None:
+    manifest = await sealed(make_incident(make_config(output.path)), output)
+
+    assert manifest["state"] == "sealed"
+    assert states(manifest) == {"dmesg": "ok", "stats": "ok"}
+    assert {"dmesg.txt", "stats.txt", "summary.txt", "events.npy"} < manifest["files"].keys()
+    assert names_in(output.path) == [f"{NAME}.tar.zst"]
+
+
+async def test_repeats_while_collecting_are_counted(
+    output: OutputDirectory, script: Script
+) -> None:
+    gate = Gate()
+    script["dmesg"] = gate.collect
+    incident = make_incident(make_config(output.path))
+
+    async with asyncio.TaskGroup() as group:
+        ended = group.create_task(sealed(incident, output))
+        await gate.begun.wait()
+        joined = [incident.join(make_anomaly(at_ns=at_ns)) for at_ns in (2, 3)]
+        gate.open.set()
+
+    (latency,) = ended.result()["anomalies"]
+    assert joined == [True, True]
+    assert (latency["count"], latency["repeats"]) == (3, 2)
+
+
+@pytest.mark.parametrize("while_opening", [True, False])
+async def test_another_anomaly_adds_only_the_actions_that_are_missing(
+    output: OutputDirectory, script: Script, while_opening: bool
+) -> None:
+    gate, begun = Gate(), []
+
+    def notes(name: str) -> Collect:
+        async def collect(context: Context, out: Output) -> Outcome:
+            begun.append(name)
+            return await gate.collect(context, out)
+
+        return collect
+
+    script.update({name: notes(name) for name in ("dmesg", "stats", "mounts")})
+    incident = make_incident(make_config(output.path))
+    async with asyncio.TaskGroup() as group:
+        if while_opening:
+            incident.join(make_anomaly("error"))
+        ended = group.create_task(sealed(incident, output))
+        await gate.begun.wait()
+        incident.join(make_anomaly("error"))
+        gate.open.set()
+
+    assert sorted(begun) == ["dmesg", "mounts", "stats"]
+    assert [anomaly["name"] for anomaly in ended.result()["anomalies"]] == ["latency", "error"]
+    assert ended.result()["anomalies"][1]["repeats"] == while_opening
+
+
+async def test_what_joined_while_it_was_opened_is_on_disk_before_its_actions(
+    output: OutputDirectory, script: Script
+) -> None:
+    opening, described = threading.Event(), threading.Event()
+    seen: list[list[str]] = []
+
+    def lost() -> dict[str, int]:
+        opening.set()  # the anomalies of the first manifest are chosen by now
+        described.wait(5)
+        return {}
+
+    async def looks(context: Context, out: Output) -> Outcome:
+        manifest = await manifest_of(output.path / NAME)
+        seen.append([anomaly["name"] for anomaly in manifest["anomalies"]])
+        return Outcome()
+
+    script["mounts"] = looks
+    incident = make_incident(make_config(output.path), lost=lost)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sealed(incident, output))
+        await asyncio.to_thread(opening.wait, 5)
+        incident.join(make_anomaly("error"))
+        described.set()
+
+    assert seen == [["latency", "error"]]
+
+
+async def test_two_that_join_do_not_write_the_manifest_at_the_same_time(
+    output: OutputDirectory, script: Script
+) -> None:
+    gate, writers, overlaps = Gate(), threading.Lock(), []
+
+    def lost() -> dict[str, int]:
+        free = writers.acquire(blocking=False)
+        overlaps.append(not free)
+        time.sleep(0.02)  # in a writer's thread: time for another to come in
+        if free:
+            writers.release()
+        return {}
+
+    script["dmesg"] = gate.collect
+    incident = make_incident(make_config(output.path), lost=lost)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sealed(incident, output))
+        await gate.begun.wait()
+        for name in ("error", "error-2", "error-3"):
+            incident.join(make_anomaly(name))
+        gate.open.set()
+
+    assert overlaps == [False] * 5
+
+
+async def test_when_all_is_collected_only_a_repeat_can_join(
+    output: OutputDirectory, script: Script
+) -> None:
+    incident = make_incident(make_config(output.path))
+    await incident.collect(output)
+
+    assert not incident.join(make_anomaly("error"))
+    assert incident.join(make_anomaly("latency"))
+    manifest = await manifest_of(output.path / await incident.seal())
+    assert [anomaly["repeats"] for anomaly in manifest["anomalies"]] == [1]
+
+
+async def test_nothing_new_joins_while_the_actions_are_being_ended(
+    output: OutputDirectory, script: Script
+) -> None:
+    ending, gate = asyncio.Event(), Gate()
+
+    async def ends_slowly(context: Context, out: Output) -> Outcome:
+        try:
+            return await gate.collect(context, out)
+        finally:
+            ending.set()
+            await gate.open.wait()
+
+    script["dmesg"] = script["stats"] = ends_slowly
+    incident = make_incident(make_config(output.path))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sealed(incident, output))
+        await gate.begun.wait()
+        incident.hurry(0.0)
+        await ending.wait()
+        joined = incident.join(make_anomaly("error"))
+        incident.hurry(0.0)
+        gate.open.set()
+
+    assert not joined
+
+
+async def test_its_keys_are_all_under_which_it_was_raised(tmp_path: Path) -> None:
+    incident = make_incident(make_config(tmp_path))
+
+    incident.join(make_anomaly(emergency=True))
+    incident.join(make_anomaly("error"))
+
+    assert incident.keys == {
+        "latency": "latency",
+        "latency:emergency": "latency",
+        "error": "error",
+    }
+
+
+async def test_what_was_held_back_before_stands_in_the_manifest(
+    output: OutputDirectory, script: Script
+) -> None:
+    held_back = Suppressed("latency", 5, 1, 2, 3)
+
+    manifest = await sealed(make_incident(make_config(output.path), None, [held_back]), output)
+
+    assert manifest["suppressed_since_last"] == [held_back.as_dict()]
+
+
+@pytest.mark.parametrize(
+    ("room", "expected"),
+    [
+        (3, {"dmesg": "ok", "stats": "ok"}),
+        (1, {"dmesg": "ok", "stats": "skipped"}),
+        (0, {"dmesg": "skipped", "stats": "skipped"}),
+    ],
+)
+async def test_a_disk_without_room_costs_actions_and_says_so(
+    output: OutputDirectory,
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
+    room: int,
+    expected: dict[str, str],
+) -> None:
+    config = make_config(output.path)
+    free_bytes = int(room * config.watcher.action_max_mb * MIB)
+    monkeypatch.setattr(output, "free_bytes", lambda: free_bytes)
+
+    manifest = await sealed(make_incident(config), output)
+
+    assert states(manifest) == expected
+    reasons = {result["reason"] for result in manifest["actions"].values()} - {""}
+    assert reasons == ({"the disk has no room for it"} if room < 3 else set())
+
+
+async def test_a_directory_that_is_gone_is_an_oserror(
+    output: OutputDirectory, script: Script
+) -> None:
+    output.path.rmdir()
+
+    with pytest.raises(FileNotFoundError):
+        await make_incident(make_config(output.path)).collect(output)
+
+    assert output.open_names == set()
+
+
+async def test_a_seal_that_fails_leaves_the_directory(
+    output: OutputDirectory, script: Script
+) -> None:
+    async def takes_the_name(context: Context, out: Output) -> Outcome:
+        await asyncio.to_thread((output.path / f"{NAME}.tar.zst").mkdir)
+        return Outcome()
+
+    script["dmesg"] = takes_the_name
+    incident = make_incident(make_config(output.path))
+    await incident.collect(output)
+
+    with pytest.raises(IsADirectoryError):
+        await incident.seal()
+
+    assert names_in(output.path) == [NAME, f"{NAME}.tar.zst"]
+    assert json.loads((output.path / NAME / "manifest.json").read_text())["state"] == "sealed"
+    assert output.open_names == set()
+
+
+async def test_an_action_that_raises_is_a_failed_result(
+    output: OutputDirectory, script: Script
+) -> None:
+    async def raises(context: Context, out: Output) -> Outcome:
+        raise KeyError("bug")
+
+    script["dmesg"] = raises
+    manifest = await sealed(make_incident(make_config(output.path)), output)
+
+    assert states(manifest) == {"dmesg": "failed", "stats": "ok"}
+
+
+async def test_an_action_that_cannot_be_loaded_is_a_failed_result(
+    output: OutputDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(actions.ACTIONS, "dmesg", "aod.actions.gone:Gone")
+
+    manifest = await sealed(make_incident(make_config(output.path)), output)
+
+    assert manifest["actions"]["dmesg"]["state"] == "failed"
+    assert "aod.actions.gone" in manifest["actions"]["dmesg"]["reason"]
+    assert manifest["actions"]["stats"]["state"] == "skipped"
+
+
+async def test_hurry_ends_a_capture_and_keeps_what_it_has(
+    output: OutputDirectory, script: Script
+) -> None:
+    begun = asyncio.Event()
+    code = "import signal; print('packets', flush=True); signal.pause()"
+
+    async def captures(context: Context, out: Output) -> Outcome:
+        begun.set()
+        command = Command("python3", ("-IS", "-c", code), run_for_s=60)
+        return await command.run(context, out)
+
+    script["dmesg"] = captures
+    incident = make_incident(make_config(output.path))
+    async with asyncio.TaskGroup() as group:
+        ended = group.create_task(sealed(incident, output))
+        await begun.wait()
+        started_s = time.monotonic()
+        incident.hurry(2.0)
+
+    assert time.monotonic() - started_s < 2.0
+    assert states(ended.result()) == {"dmesg": "cancelled", "stats": "ok"}
+    path = output.path / f"{NAME}.tar.zst"
+    assert await asyncio.to_thread(read_member, path, "dmesg.txt") == b"packets\n"
+
+
+@pytest.mark.parametrize("grace_s", [0.0, 0.5])
+async def test_hurry_ends_the_wait_after_the_trigger(
+    output: OutputDirectory, script: Script, grace_s: float
+) -> None:
+    watcher = {"actions": ["dmesg", "stats", "mounts"], "post_trigger_sec": 300}
+    incident = make_incident(make_config(output.path, watcher=watcher))
+    incident.hurry(grace_s)
+
+    manifest = await sealed(incident, output)
+
+    assert states(manifest).keys() == {"dmesg", "stats"}
+    assert set(states(manifest).values()) == {"cancelled" if grace_s == 0 else "ok"}
+
+
+async def test_what_joined_just_before_the_cut_off_has_results_too(
+    output: OutputDirectory, script: Script
+) -> None:
+    gate = Gate()
+    script["dmesg"] = script["stats"] = gate.collect
+    incident = make_incident(make_config(output.path))
+    async with asyncio.TaskGroup() as group:
+        ended = group.create_task(sealed(incident, output))
+        await gate.begun.wait()
+        incident.join(make_anomaly("error"))
+        incident.hurry(0.0)
+
+    assert states(ended.result()) == dict.fromkeys(("dmesg", "stats", "mounts"), "cancelled")
+
+
+async def test_what_somebody_asked_for_runs_every_action_of_the_watcher(
+    output: OutputDirectory, script: Script
+) -> None:
+    manifest = await sealed(make_incident(make_config(output.path), make_anomaly("manual")), output)
+
+    assert states(manifest).keys() == {"dmesg", "stats", "mounts"}
+
+
+async def test_the_context_has_the_time_of_the_anomaly(
+    output: OutputDirectory, script: Script
+) -> None:
+    times: list[int] = []
+
+    def context(raised_wall_ns: int) -> Context:
+        times.append(raised_wall_ns)
+        return Context(raised_wall_ns)
+
+    await sealed(make_incident(make_config(output.path), context=context), output)
+
+    assert times == [1_000_000_000]

@@ -1,0 +1,228 @@
+"""From anomalies to bundles, with what is held back between them."""
+
+import asyncio
+import os
+import time
+from typing import Any
+
+import pytest
+
+from aod.actions.action import Context, Outcome
+from aod.actions.command import Command
+from aod.actions.output import Output
+from aod.actions.runner import Runner
+from aod.bundle import OutputDirectory
+from aod.channel import Channel
+from aod.config import Config
+from aod.detectors.anomaly import Anomaly
+from aod.incident import Surroundings
+from aod.incidents import Incidents
+from tests.conftest import Collect, Told, make_anomaly, make_config, manifest_of, names_in
+from tests.events import SECOND
+
+Script = dict[str, Collect]
+
+
+def make_incidents(config: Config, output: OutputDirectory) -> Incidents:
+    surroundings = Surroundings(lambda *_: [], Context, dict)
+    return Incidents(config, output, Runner(4), surroundings)
+
+
+async def handle(incidents: Incidents, *anomalies: Anomaly) -> None:
+    """Hand anomalies over and wait until every incident is sealed."""
+    channel = Channel[Anomaly](10)
+    for anomaly in anomalies:
+        channel.send(anomaly)
+    channel.close()
+    async with asyncio.timeout(20):
+        await incidents.run(channel)
+
+
+async def manifests(output: OutputDirectory) -> list[dict[str, Any]]:
+    """Return the manifests of all bundles, oldest first."""
+    return [await manifest_of(output.path / name) for name in names_in(output.path)]
+
+
+async def test_anomalies_that_come_together_share_a_bundle(
+    output: OutputDirectory, script: Script
+) -> None:
+    incidents = make_incidents(make_config(output.path), output)
+
+    await handle(incidents, make_anomaly(), make_anomaly("error"), make_anomaly())
+
+    (manifest,) = await manifests(output)
+    assert [(each["name"], each["count"]) for each in manifest["anomalies"]] == [
+        ("latency", 2),
+        ("error", 1),
+    ]
+    assert manifest["trigger"] == "latency"
+
+
+async def test_an_anomaly_in_its_cooldown_opens_nothing(
+    output: OutputDirectory, script: Script
+) -> None:
+    incidents = make_incidents(make_config(output.path), output)
+
+    await handle(incidents, make_anomaly())
+    await handle(incidents, make_anomaly(at_ns=5))
+
+    assert names_in(output.path) == ["aod_0000000001000000000.tar.zst"]
+
+
+async def test_what_was_held_back_is_told_by_the_next_bundle(
+    output: OutputDirectory, script: Script, told: Told
+) -> None:
+    incidents, channel = make_incidents(make_config(output.path), output), Channel[Anomaly](10)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(incidents.run(channel))
+        channel.send(make_anomaly())
+        await told.until("bundle sealed")
+        for anomaly in (make_anomaly(), make_anomaly(), make_anomaly("error", 2 * SECOND)):
+            channel.send(anomaly)
+        channel.close()
+
+    first, second = await manifests(output)
+    assert first["suppressed_since_last"] == []
+    (held_back,) = second["suppressed_since_last"]
+    assert (held_back["name"], held_back["count"]) == ("latency", 2)
+
+
+async def test_without_a_cooldown_each_opens_a_bundle(
+    output: OutputDirectory, script: Script
+) -> None:
+    incidents = make_incidents(
+        make_config(output.path, incidents={"cooldown_sec": 0, "max_cooldown_sec": 0}), output
+    )
+
+    for at_ns in (1, 2):
+        await handle(incidents, make_anomaly(at_ns=at_ns))
+
+    assert len(names_in(output.path)) == 2
+
+
+@pytest.mark.parametrize("emergency_first", [True, False])
+async def test_a_mixed_incident_cools_down_for_both_of_its_keys(
+    output: OutputDirectory, script: Script, emergency_first: bool
+) -> None:
+    incidents = make_incidents(make_config(output.path), output)
+    await handle(
+        incidents,
+        make_anomaly(emergency=emergency_first),
+        make_anomaly(emergency=not emergency_first),
+    )
+
+    await handle(incidents, make_anomaly(at_ns=5))
+    await handle(incidents, make_anomaly(at_ns=6, emergency=True))
+
+    assert len(names_in(output.path)) == 1
+
+
+async def test_over_the_hours_limit_nothing_ordinary_opens(
+    output: OutputDirectory, script: Script
+) -> None:
+    incidents = make_incidents(
+        make_config(output.path, incidents={"max_bundles_per_hour": 3}), output
+    )
+
+    for at_ns, name in enumerate(("latency", "error", "error-2")):
+        await handle(incidents, make_anomaly(name, at_ns))
+    await handle(incidents, make_anomaly(at_ns=9, emergency=True))
+
+    assert [manifest["trigger"] for manifest in await manifests(output)] == ["latency"] * 2
+
+
+async def test_a_bundle_that_cannot_be_opened_costs_that_bundle_only(
+    output: OutputDirectory, script: Script, told: Told
+) -> None:
+    incidents, channel = make_incidents(make_config(output.path), output), Channel[Anomaly](10)
+    good_fd, output.fd = output.fd, os.open("/proc/self", os.O_RDONLY)  # nothing can be made there
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(incidents.run(channel))
+        channel.send(make_anomaly())
+        channel.send(make_anomaly("error"))
+        await told.until("bundle not opened anomaly=latency")
+        os.close(output.fd)
+        output.fd = good_fd
+        channel.send(make_anomaly("error-2", 5))
+        channel.close()
+
+    (manifest,) = await manifests(output)
+    assert manifest["trigger"] == "error-2"
+    held_back = manifest["suppressed_since_last"]
+    assert [(held["name"], held["count"]) for held in held_back] == [("latency", 1), ("error", 1)]
+
+
+async def test_a_seal_that_fails_leaves_the_rest_working(
+    output: OutputDirectory, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_the_way = output.path / "aod_0000000001000000000.tar.zst"
+
+    async def takes_the_name(context: Context, out: Output) -> Outcome:
+        await asyncio.to_thread(in_the_way.mkdir, exist_ok=True)
+        return Outcome()
+
+    script["dmesg"] = takes_the_name
+    incidents = make_incidents(make_config(output.path), output)
+    await handle(incidents, make_anomaly())
+    in_the_way.rmdir()
+
+    await handle(incidents, make_anomaly("error", 5))
+
+    assert "bundle not sealed" in caplog.text
+    assert names_in(output.path) == ["aod_0000000000000000005.tar.zst", "aod_0000000001000000000"]
+
+
+async def test_a_shutdown_seals_the_open_incident_within_its_grace(
+    output: OutputDirectory, script: Script
+) -> None:
+    begun, channel = asyncio.Event(), Channel[Anomaly](10)
+
+    async def captures(context: Context, out: Output) -> Outcome:
+        begun.set()
+        return await Command("sleep", ("60",), run_for_s=60).run(context, out)
+
+    script["dmesg"] = captures
+    incidents = make_incidents(make_config(output.path), output)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(incidents.run(channel))
+        channel.send(make_anomaly())
+        await begun.wait()
+        channel.send(make_anomaly(at_ns=7))
+        channel.close()
+        started_s = time.monotonic()
+        incidents.hurry(2.0)
+
+    (manifest,) = await manifests(output)
+    assert time.monotonic() - started_s < 2.0
+    assert manifest["actions"]["dmesg"]["state"] == "cancelled"
+    assert manifest["anomalies"][0]["repeats"] == 1
+
+
+async def test_an_anomaly_that_comes_with_the_shutdown_is_sealed_as_well(
+    output: OutputDirectory, script: Script
+) -> None:
+    config = make_config(output.path, watcher={"actions": ["dmesg", "stats", "mounts"]})
+    incidents = make_incidents(config, output)
+    incidents.hurry(2.0)
+
+    started_s = time.monotonic()
+    await handle(incidents, make_anomaly())
+
+    assert time.monotonic() - started_s < 2.0
+    assert [manifest["state"] for manifest in await manifests(output)] == ["sealed"]
+
+
+async def test_what_stays_is_sealed_files_only(output: OutputDirectory, script: Script) -> None:
+    incidents = make_incidents(
+        make_config(output.path, incidents={"cooldown_sec": 0, "max_cooldown_sec": 0}), output
+    )
+
+    for at_ns, name in enumerate(("latency", "error", "latency", "manual")):
+        await handle(incidents, make_anomaly(name, at_ns))
+
+    assert [name.removeprefix("aod_000000000000000000") for name in names_in(output.path)] == [
+        f"{number}.tar.zst" for number in range(4)
+    ]
+    assert output.open_names == set()

@@ -1,0 +1,345 @@
+"""The service from the ring to the sealed bundle, with a tracer that is made up."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from aod import service as service_module
+from aod import smb
+from aod.actions.action import Context, Outcome
+from aod.actions.command import Command
+from aod.actions.output import Output
+from aod.bundle import OutputDirectory
+from aod.commands.run import told as told_failure
+from aod.config import Config
+from aod.detectors.anomaly import Anomaly
+from aod.errors import SurroundingsError
+from aod.events import REQUEST, REQUEST_KEY, Count, Events, empty
+from aod.filter import Filter
+from aod.service import Service, serve
+from aod.smb import Command as Smb
+from aod.tracer import module
+from aod.tracer.program import Tracer
+from tests.conftest import Collect, Told, make_config, manifest_of, names_in
+from tests.events import MS, make
+
+Script = dict[str, Collect]
+Notes = Callable[[], list[str]]
+ROOT = Path(__file__).parent.parent
+
+
+class FakeRing:
+    """Hands out batches of the test's making."""
+
+    def __init__(self) -> None:
+        self.first = empty()
+        self.left: list[Events] = []
+        self.watched: asyncio.Future[Callable[[Events], None]] = asyncio.Future()
+
+    async def watch(self, on_events: Callable[[Events], None]) -> None:
+        self.watched.set_result(on_events)
+        if self.first.size:
+            on_events(self.first)
+        await asyncio.Event().wait()
+
+    def read(self) -> Events:
+        return self.left.pop(0) if self.left else empty()
+
+
+class FakeTracer:
+    """Notes what is asked of it; one request has been waiting for `waited_ns`."""
+
+    def __init__(self) -> None:
+        self.ring = FakeRing()
+        self.calls: list[str] = []
+        self.filter = Filter()
+        self.waited_ns = 0
+
+    def set_filter(self, wanted: Filter) -> None:
+        self.calls.append("set_filter")
+        self.filter = wanted
+
+    def attach(self) -> tuple[str, ...]:
+        self.calls.append("attach")
+        return ("kprobe/smb_send_rqst",)
+
+    def detach(self) -> None:
+        self.calls.append("detach")
+
+    def ledger(self) -> dict[Count, int]:
+        return dict.fromkeys(Count, 0)
+
+    def open_requests(self) -> tuple[Any, Any]:
+        requests = np.zeros(1, REQUEST)
+        requests["command"] = Smb.SMB2_READ
+        requests["sent_ns"] = time.monotonic_ns() - self.waited_ns
+        return np.zeros(1, REQUEST_KEY), requests
+
+    @contextmanager
+    def own(self, pid: int) -> Iterator[None]:
+        yield
+
+
+@pytest.fixture
+async def tracer() -> FakeTracer:
+    await asyncio.to_thread(smb.statuses)  # as serve() does it
+    return FakeTracer()
+
+
+@pytest.fixture
+def systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Notes]:
+    """What the service manager was told, received on a real socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+
+        def received() -> list[str]:
+            states = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    states.append(listener.recv(4096).decode().splitlines()[0])
+            return states
+
+        yield received
+
+
+@asynccontextmanager
+async def running(
+    config: Config, output: OutputDirectory, tracer: FakeTracer
+) -> AsyncIterator[Callable[[Events], None]]:
+    """A service that runs; yields the ring's sending end and stops it at the end."""
+    stop = asyncio.Event()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        service = Service(config, output, cast(Tracer, tracer))
+        group.create_task(service.run(stop))
+        yield await tracer.ring.watched
+        stop.set()
+
+
+def slow() -> Events:
+    return make(time.monotonic_ns(), latency_ns=300 * MS, command=Smb.SMB2_READ, comm=b"cat")
+
+
+async def only_manifest(output: OutputDirectory) -> dict[str, Any]:
+    (name,) = (name for name in names_in(output.path) if name.startswith("aod_"))
+    return await manifest_of(output.path / name)
+
+
+async def test_a_slow_operation_becomes_a_sealed_bundle(
+    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+) -> None:
+    async with running(make_config(output.path), output, tracer) as send:
+        send(slow())
+        await told.until("bundle sealed")
+
+    manifest = await only_manifest(output)
+    (anomaly,) = manifest["anomalies"]
+    (event,) = anomaly["events"]
+    assert (anomaly["name"], anomaly["count"]) == ("latency", 1)
+    assert (event["command"], event["comm"], event["threshold_ns"]) == (
+        "SMB2_READ",
+        "cat",
+        200 * MS,
+    )
+    assert abs(manifest["timestamp"] - time.time_ns()) < 60_000_000_000
+    assert {name: result["state"] for name, result in manifest["actions"].items()} == {
+        "dmesg": "ok",
+        "stats": "ok",
+    }
+    assert [name.endswith((".tar.zst", "audit.jsonl")) for name in names_in(output.path)] == [
+        True,
+        True,
+    ]
+
+
+async def test_a_healthy_operation_makes_no_bundle(
+    output: OutputDirectory, tracer: FakeTracer, script: Script
+) -> None:
+    async with running(make_config(output.path), output, tracer) as send:
+        send(make(time.monotonic_ns(), latency_ns=199 * MS, command=Smb.SMB2_READ))
+
+    assert names_in(output.path) == ["audit.jsonl"]
+
+
+async def test_what_is_in_the_ring_at_the_end_is_handled(
+    output: OutputDirectory, tracer: FakeTracer, script: Script
+) -> None:
+    async with running(make_config(output.path), output, tracer):
+        tracer.ring.left = [slow(), slow()]
+
+    assert (await only_manifest(output))["anomalies"][0]["count"] == 2
+
+
+async def test_a_stop_in_an_incident_seals_it_within_the_grace(
+    output: OutputDirectory, tracer: FakeTracer, script: Script
+) -> None:
+    begun = asyncio.Event()
+
+    async def captures(context: Context, out: Output) -> Outcome:
+        begun.set()
+        return await Command("sleep", ("60",), run_for_s=60).run(context, out)
+
+    script["dmesg"] = captures
+    config = make_config(output.path, shutdown_grace_sec=3)
+    async with running(config, output, tracer) as send:
+        send(slow())
+        await begun.wait()
+        started_s = time.monotonic()
+
+    assert time.monotonic() - started_s < 3
+    manifest = await only_manifest(output)
+    assert (manifest["state"], manifest["actions"]["dmesg"]["state"]) == ("sealed", "cancelled")
+
+
+async def test_a_stop_while_idle_takes_less_than_a_second(
+    output: OutputDirectory, tracer: FakeTracer
+) -> None:
+    async with running(make_config(output.path), output, tracer):
+        started_s = time.monotonic()
+
+    assert time.monotonic() - started_s < 1
+
+
+async def test_the_filter_is_set_before_the_probes_and_they_go_first(
+    output: OutputDirectory, tracer: FakeTracer, systemd: Notes
+) -> None:
+    async with running(make_config(output.path), output, tracer):
+        assert systemd() == ["READY=1"]
+
+    assert systemd() == ["STOPPING=1"]
+    assert tracer.calls == ["set_filter", "attach", "detach"]
+    assert tracer.filter.thresholds_ns[0, Smb.SMB2_READ] == 200 * MS
+    assert tracer.filter.statuses.failures
+
+
+async def test_the_audit_tells_config_probes_and_children(
+    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+) -> None:
+    async def child(context: Context, out: Output) -> Outcome:
+        return await Command("echo", ("hello",)).run(context, out)
+
+    script["dmesg"] = child
+    config = make_config(output.path)
+    async with running(config, output, tracer) as send:
+        send(slow())
+        await told.until("bundle sealed")
+
+    notes = [json.loads(line) for line in (output.path / "audit.jsonl").read_text().splitlines()]
+    assert [note["event"] for note in notes] == ["config", "attach", "child", "detach"]
+    assert notes[0]["sha256"] == config.fingerprint()
+    assert notes[1]["programs"] == ["kprobe/smb_send_rqst"]
+    assert notes[2]["argv"][-2:] == ["/usr/bin/echo", "hello"]
+    assert notes[2]["exit_code"] == 0
+
+
+@pytest.mark.parametrize(
+    ("waited_ms", "expected"), [(900, ""), (3000, "a request has been waiting for 3 s")]
+)
+async def test_a_share_with_an_old_request_is_left_alone(
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    script: Script,
+    told: Told,
+    waited_ms: int,
+    expected: str,
+) -> None:
+    async def asks(context: Context, out: Output) -> Outcome:
+        return Outcome("skipped", context.hold_back("nas") or "")
+
+    script["dmesg"] = asks
+    tracer.waited_ns = waited_ms * MS
+    async with running(make_config(output.path), output, tracer) as send:
+        send(slow())
+        await told.until("bundle sealed")
+
+    assert (await only_manifest(output))["actions"]["dmesg"]["reason"] == expected
+
+
+class Broken:
+    """A detector with a bug."""
+
+    name = "broken"
+    filter = Filter()
+
+    def feed(self, events: Events) -> Anomaly | None:
+        raise ZeroDivisionError("bug")
+
+
+async def test_a_detector_that_raises_ends_the_service_and_is_told(
+    output: OutputDirectory, tracer: FakeTracer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "make_detectors", lambda config: [Broken()])
+
+    service = Service(make_config(output.path), output, cast(Tracer, tracer))
+    tracer.ring.first = slow()
+
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await service.run(asyncio.Event())
+
+    error = told_failure(raised.value)
+    assert isinstance(error, SurroundingsError)
+    assert "ZeroDivisionError('bug')" in str(error)
+
+
+@pytest.mark.skipif(module.is_loaded(), reason="cifs is loaded here")
+async def test_without_cifs_it_is_ready_and_waits(
+    tmp_path: Path, told: Told, systemd: Notes
+) -> None:
+    stop = asyncio.Event()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(serve(make_config(tmp_path / "out"), stop))
+        await told.until("cifs is not loaded: waiting for it")
+        started_s = time.monotonic()
+        stop.set()
+
+    assert systemd()[0] == "READY=1"
+    assert time.monotonic() - started_s < 1
+
+
+async def test_two_services_do_not_share_a_directory(output: OutputDirectory) -> None:
+    output.lock()
+
+    with pytest.raises(SurroundingsError, match="another aod writes to it"):
+        await serve(make_config(output.path), asyncio.Event())
+
+
+@pytest.mark.parametrize(("option", "expected"), [("-O", 0), ("-B", 1)])
+def test_the_debug_metric_of_a_batch_is_gone_under_o(option: str, expected: int) -> None:
+    code = (
+        "import logging, types; from aod.events import empty; from aod.service import Service\n"
+        "logging.basicConfig(level='DEBUG')\n"
+        "Service._distribute(types.SimpleNamespace(_batches=[]), empty(1))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, option, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode == 0
+    assert done.stderr.count("batch events=1") == expected
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    code = (
+        "import asyncio, signal; from aod.commands.run import _stop\n"
+        "stop = asyncio.Event(); _stop(stop, signal.SIGTERM); assert stop.is_set()\n"
+        "_stop(stop, signal.SIGTERM)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60)
+
+    assert done.returncode == 128 + signal.SIGTERM

@@ -1,0 +1,38 @@
+"""What is missing is told as what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from aod.tracer.needs import missing
+
+ALL = 0x1FFFFFFFFFF
+
+
+def machine(folder: Path, *there: str, capabilities: int = ALL) -> dict[str, Path]:
+    """Return the places that are looked at, on a machine with some of them."""
+    (folder / "status").write_text(f"Name:\taod\nCapEff:\t{capabilities:016x}\nCapBnd:\t0\n")
+    for name in there:
+        (folder / name).touch()
+    return {name: folder / name for name in ("status", "btf", "kprobes")}
+
+
+def test_a_machine_with_everything_lacks_nothing(tmp_path: Path) -> None:
+    assert missing(**machine(tmp_path, "btf", "kprobes")) == ""
+
+
+@pytest.mark.parametrize(
+    ("there", "capabilities", "sentence"),
+    [
+        (("btf", "kprobes"), 0, "without CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF (run aod as root)"),
+        (("btf", "kprobes"), ALL & ~(1 << 39), "without CAP_BPF (run aod as root)"),
+        (("kprobes",), ALL, "btf is missing (needs CONFIG_DEBUG_INFO_BTF=y)"),
+        (("btf",), ALL, "kprobes is missing (needs CONFIG_KPROBE_EVENTS=y)"),
+    ],
+)
+def test_what_is_missing_is_told_with_what_to_do(
+    tmp_path: Path, there: tuple[str, ...], capabilities: int, sentence: str
+) -> None:
+    told = missing(**machine(tmp_path, *there, capabilities=capabilities))
+
+    assert told.endswith(sentence)

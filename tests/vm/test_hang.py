@@ -1,0 +1,96 @@
+"""A server that does not answer: aod never touches the share, and still ends in time."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.vm.daemon import ALL_ACTIONS, Daemon, Left, anomaly, watching
+from tests.vm.lab import SERVED, SHARE, Machine
+
+GRACE_S = 10
+STRACE = "strace -f -qq --seccomp-bpf -o /run/strace -e trace=%file,%process"
+CALL = re.compile(r"^(\d+) +(\w+)\(")
+
+
+def own_calls(strace: str) -> list[str]:
+    """Return the calls that aod's own process made; a child is no longer it after its execve."""
+    lines = [line for line in strace.splitlines() if CALL.match(line)]
+    starter = CALL.match(lines[0])
+    assert starter is not None
+    children: set[str] = set()
+    calls = []
+    for line in lines:
+        match = CALL.match(line)
+        assert match is not None
+        pid, call = match.groups()
+        if call == "execve" and pid != starter[1]:
+            children.add(pid)
+        elif pid not in children:
+            calls.append(line)
+    return calls
+
+
+@pytest.mark.timeout(600)
+def test_with_the_server_gone_it_touches_nothing_and_ends_in_time(
+    vm: Machine, tmp_path: Path
+) -> None:
+    vm.run(f"for i in $(seq 4); do echo $i > {SERVED}/cold$i; done")
+    slow = {"type": "Latency", "default_threshold_ms": 200, "actions": ALL_ACTIONS}
+    config = watching(
+        {"latency": slow}, watcher={"post_trigger_sec": 300}, shutdown_grace_sec=GRACE_S
+    )
+    daemon = Daemon.start(vm, config, wrapper=STRACE)
+    vm.delay(150)
+    vm.run(f"stat {SHARE}/cold1")
+    vm.no_delay()
+    daemon.wait_for("incident opened")
+    vm.stop_smbd()
+    vm.start(f"stat {SHARE}/cold2")
+    vm.start(f"cat {SHARE}/cold3")
+    vm.run("sleep 60", 90)
+    vm.run("pkill -TERM -f 'aod [r]un'")
+    asked_s = time.monotonic()
+    code = daemon.wait(60)
+    took_s = time.monotonic() - asked_s
+    vm.continue_smbd()
+
+    left = Left(vm, tmp_path)
+
+    assert code == 0
+    assert took_s < GRACE_S
+    assert left.names == [left.bundles[0].name, "audit.jsonl"]
+    manifest = left.manifest()
+    assert anomaly(manifest, "latency")["count"] >= 1
+    assert manifest["actions"]["debugdata"]["state"] == "ok"
+    calls = own_calls(vm.read("/run/strace").decode())
+    assert len(calls) > 100
+    assert [call for call in calls if str(SHARE) in call] == []
+
+
+def test_smbinfo_leaves_a_server_alone_that_does_not_answer(vm: Machine, tmp_path: Path) -> None:
+    vm.run(f"for i in $(seq 4); do echo $i > {SERVED}/cold$i; done")
+    slow = {"type": "Latency", "default_threshold_ms": 200, "actions": ["smbinfo"]}
+    hanging = {"latency": {**slow, "acceptable_count": 0}}
+    daemon = Daemon.start(vm, watching(hanging))
+    # One request of a second connection is slow, while one of the first hangs.
+    vm.mount("/mnt/second", options="nosharesock,vers=3.1.1,username=alice,password=pw")
+    vm.run(f"head -c1 {SHARE}/cold1; head -c1 /mnt/second/cold1")
+    serving = "ss -tnpH state established sport = :445 | grep -o 'pid=[0-9]*' | cut -d= -f2"
+    first_smbd = min(int(pid) for pid in vm.run(serving).stdout.split())
+    vm.run(f"kill -STOP {first_smbd}")
+    hung = vm.start(f"stat {SHARE}/cold2")
+    vm.run("sleep 2")
+    vm.delay(150)
+    vm.run("stat /mnt/second/cold3")
+    vm.no_delay()
+    daemon.wait_for("bundle sealed")
+    vm.run(f"kill -CONT {first_smbd}")
+    hung.wait()
+    daemon.stop()
+
+    result = Left(vm, tmp_path).manifest()["actions"]["smbinfo"]
+
+    assert result["state"] == "skipped"
+    assert "a request has been waiting for" in result["reason"]

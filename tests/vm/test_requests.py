@@ -1,0 +1,102 @@
+"""Every request once: compared with the counters that cifs itself keeps."""
+
+import json
+from typing import Any
+
+from tests.vm.daemon import AOD
+from tests.vm.lab import SERVED, SHARE, Job, Machine
+
+COUNTED = "awk '/^SMBs:/ {n += $2} END {print n}' /proc/fs/cifs/Stats"
+OPEN = "bpftool -j map dump name inflight"
+
+
+def start_trace(vm: Machine) -> Job:
+    """Start `aod trace` of everything and wait until it is attached."""
+    job = vm.start(f"exec {AOD} trace --threshold-ms 0 --json > /run/trace")
+    vm.run(
+        "timeout 60 bash -c 'until bpftool prog show | grep -q find_mid; do sleep 0.2; done'", 90
+    )
+    vm.run("timeout 60 bash -c 'until bpftool link show | grep -q perf; do sleep 0.2; done'", 90)
+    return job
+
+
+def stop_trace(vm: Machine, job: Job) -> list[dict[str, Any]]:
+    """End it and return the operations that it printed."""
+    job.signal()
+    assert job.wait() == 0
+    return [json.loads(line) for line in vm.read("/run/trace").decode().splitlines()]
+
+
+def traced(vm: Machine, command: str) -> tuple[list[dict[str, Any]], int]:
+    """Trace a command; return its operations and how many requests cifs counted meanwhile."""
+    job = start_trace(vm)
+    before = int(vm.run(COUNTED).stdout)
+    vm.run(command, 120, check=False)
+    after = int(vm.run(COUNTED).stdout)
+    assert json.loads(vm.run(OPEN).stdout) == []
+    operations = [row for row in stop_trace(vm, job) if row["command"] != "SMB2_ECHO"]
+    return operations, after - before
+
+
+def test_missing_files_and_a_failing_rename_are_each_told_once(vm: Machine) -> None:
+    vm.run(f"mkdir -p {SERVED}/full/x && chown -R alice {SERVED}/full && echo > {SERVED}/plain")
+    stats = f"for i in $(seq 200); do stat {SHARE}/missing$i; done"
+    rename = f"mkdir {SHARE}/empty; mv -T {SHARE}/empty {SHARE}/full"
+
+    operations, counted = traced(vm, f"{stats} 2> /dev/null; {rename}")
+
+    ids = {(row["connection_id"], row["message_id"]) for row in operations}
+    assert len(ids) == len(operations) == counted
+    missing = [row for row in operations if row["status"] == "STATUS_OBJECT_NAME_NOT_FOUND"]
+    heads = [row for row in missing if "secondary" not in row["flags"]]
+    assert len({row["message_id"] for row in heads if row["comm"] == "stat"}) >= 200
+    failed = [row for row in operations if row["command"] == "SMB2_SET_INFO" and row["error"]]
+    assert failed
+
+
+def test_a_file_id_is_that_of_the_open_file(vm: Machine) -> None:
+    vm.run(f"echo content > {SERVED}/held")
+    job = start_trace(vm)
+    reader = vm.start(f"exec 3< {SHARE}/held; head -c3 <&3 >&2; sleep 30")
+    vm.run("timeout 20 bash -c 'until grep -q held /proc/fs/cifs/open_files; do sleep 0.1; done'")
+    vm.run("sleep 1")
+    held = vm.run("grep held /proc/fs/cifs/open_files").stdout
+    reader.signal()
+    operations = stop_trace(vm, job)
+
+    reads = {row["file_id"] for row in operations if row["command"] == "SMB2_READ"}
+    assert len(reads) == 1
+    assert reads.pop().removeprefix("0x") in held.lower()
+
+
+def test_big_reads_and_writes_are_counted_whole(vm: Machine) -> None:
+    copy = (
+        f"dd if=/dev/zero of={SHARE}/big bs=1M count=8 conv=fsync status=none; "
+        f"echo 3 > /proc/sys/vm/drop_caches; dd if={SHARE}/big of=/dev/null bs=1M status=none"
+    )
+
+    operations, counted = traced(vm, copy)
+
+    assert len(operations) == counted
+    written = sum(row["request_bytes"] for row in operations if row["command"] == "SMB2_WRITE")
+    assert written >= 8 << 20
+    assert {row["kind"] for row in operations} == {"completed"}
+
+
+def test_a_lock_that_waits_is_pended_and_its_latency_is_the_wait(vm: Machine) -> None:
+    vm.run(f"echo > {SERVED}/locked; chown alice {SERVED}/locked")
+    take = (
+        'python3 -c \'import fcntl, sys, time; f = open(sys.argv[1], "r+"); '
+        'fcntl.lockf(f, fcntl.LOCK_EX); print("held", flush=True); time.sleep(float(sys.argv[2]))\''
+    )
+    vm.mount("/mnt/second", options="nosharesock,vers=3.1.1,username=alice,password=pw")
+    job = start_trace(vm)
+    vm.start(f"{take} {SHARE}/locked 4 > /run/held")
+    vm.run("timeout 20 bash -c 'until grep -q held /run/held; do sleep 0.1; done'")
+    vm.run(f"{take} /mnt/second/locked 0")
+    operations = stop_trace(vm, job)
+
+    locks = [row for row in operations if row["command"] == "SMB2_LOCK"]
+    waited = [row for row in locks if "pended" in row["flags"]]
+    assert waited
+    assert max(row["latency_ns"] for row in waited) > 2_000_000_000
