@@ -40,17 +40,17 @@ def pytest_runtest_makereport(
 def lab() -> Lab:
     """Prepare the lab; a machine that cannot run it skips, in CI it fails."""
     if reason := host.missing():
-        if os.environ.get("CI") == "true" or os.environ.get("AOD_REQUIRE_VM") == "1":
+        if os.environ.get("CI") == "true" or os.environ.get("LAB_REQUIRED") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    suite = os.environ.get("AOD_LAB_SUITE", DEFAULT_SUITE)
+    suite = os.environ.get("LAB_SUITE", DEFAULT_SUITE)
     return prepare(Cache(default_root()), suite)
 
 
 @pytest.fixture(scope="session")
 def payload(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return what to mount at /opt/aod: AOD_LAB_PAYLOAD, else build/payload, else nothing."""
-    if named := os.environ.get("AOD_LAB_PAYLOAD"):
+    """Return what to mount at /opt/aod: LAB_PAYLOAD, else build/payload, else nothing."""
+    if named := os.environ.get("LAB_PAYLOAD"):
         return Path(named)
     built = _CHECKOUT / "build" / "payload"
     return built if built.is_dir() else tmp_path_factory.mktemp("payload")

@@ -25,8 +25,8 @@ _UNFINISHED = ".tmp"
 
 
 def default_root() -> Path:
-    """Return the cache's folder: AOD_LAB_CACHE, else .cache/lab in the checkout."""
-    return Path(os.environ.get("AOD_LAB_CACHE") or _CHECKOUT / ".cache" / "lab")
+    """Return the cache's folder: LAB_CACHE, else .cache/lab in the checkout."""
+    return Path(os.environ.get("LAB_CACHE") or _CHECKOUT / ".cache" / "lab")
 
 
 def digest(*parts: str | bytes) -> str:
