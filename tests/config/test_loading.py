@@ -284,7 +284,7 @@ WRONG_VARIABLES = [
     ({"AOD_LOGLEVEL": "INFO"}, "AOD_LOGLEVEL: unknown variable, did you mean 'AOD_LOG_LEVEL'?"),
     ({"AOD_AOD_OUTPUT_DIR": "/a"}, "AOD_AOD_OUTPUT_DIR: unknown variable, did you mean 'AOD_OUT"),
     ({"AOD_audit__enabled": "true"}, "AOD_audit__enabled: unknown variable, did you mean 'AOD_AU"),
-    ({"LAB_REQUIRED": "1"}, "LAB_REQUIRED: unknown variable"),
+    ({"AOD_REQUIRE_VM": "1"}, "AOD_REQUIRE_VM: unknown variable"),
     ({"AOD_": "1"}, "AOD_: unknown variable"),
     ({"AOD_AUDIT__ENABLE": "1"}, "AOD_AUDIT__ENABLE: unknown variable, did you mean 'AOD_AUDIT__E"),
     ({"AOD_AUDIT__ENABLED": "maybe"}, "AOD_AUDIT__ENABLED: audit.enabled: 'maybe' is not allowed"),
