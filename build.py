@@ -44,19 +44,18 @@ def missing_packages() -> list[str]:
     return [package for package, there in found.items() if not there]
 
 
-def compile_bpf(source: Path, target: Path) -> None:
-    """Compile one BPF program to a CO-RE object without DWARF."""
+def compile_bpf(source: Path, target: Path, *defines: str) -> None:
+    """Compile one BPF program to a CO-RE object without DWARF, with macros defined."""
     machine = {"x86_64": "x86", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
     target.parent.mkdir(parents=True, exist_ok=True)
-    flags = ["-g", "-O2", "-target", "bpf", "-mcpu=v3", f"-D__TARGET_ARCH_{machine}"]
+    flags = ["-g", "-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror", "-Ibpf"]
+    flags += [f"-D{define}" for define in (f"__TARGET_ARCH_{machine}", *defines)]
     # Debian keeps asm/types.h in a folder that clang does not search for this target.
-    flags += [
-        "-Wall",
-        "-Werror",
-        f"-I{BPF}",
-        f"-idirafter/usr/include/{os.uname().machine}-linux-gnu",
-    ]
-    subprocess.run(["clang", *flags, "-c", str(source), "-o", str(target)], check=True)
+    flags += [f"-idirafter/usr/include/{os.uname().machine}-linux-gnu"]
+    # BTF names the source's path: not that of the machine that built it.
+    flags += ["-fdebug-compilation-dir", "."]
+    command = ["clang", *flags, "-c", os.path.relpath(source, ROOT), "-o", str(target.absolute())]
+    subprocess.run(command, cwd=ROOT, check=True)
     subprocess.run(["llvm-strip", "-g", str(target)], check=True)
 
 

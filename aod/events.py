@@ -68,6 +68,7 @@ class Flag(enum.IntFlag):
     WRITEBACK = _value("aod_flag", "AOD_WRITEBACK")
     SECONDARY = _value("aod_flag", "AOD_SECONDARY")
     SELF = _value("aod_flag", "AOD_SELF")
+    ASYNC = _value("aod_flag", "AOD_ASYNC")
 
 
 class Count(enum.IntEnum):

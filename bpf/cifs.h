@@ -54,6 +54,25 @@ struct TCP_Server_Info {
 	unsigned int in_flight;
 } CO_RE;
 
+enum mid_state {
+	MID_RESPONSE_RECEIVED = 4,
+	MID_RETRY_NEEDED = 8,
+	MID_RESPONSE_MALFORMED = 0x10,
+	MID_SHUTDOWN = 0x20,
+	MID_RESPONSE_READY = 0x40,
+	MID_RC = 0x80,
+};
+
+struct mid_q_entry {
+	__u64 mid;
+	int mid_state;
+} CO_RE;
+
+/* Until 6.18; then callbacks are given the server beside the mid, and the field is gone. */
+struct mid_q_entry___old {
+	struct TCP_Server_Info *server;
+} CO_RE;
+
 /* On the wire (MS-SMB2 2.2.1), little-endian; __packed for the offsets' sake. */
 enum smb2 {
 	SMB2_PROTOCOL_ID = 0x424d53fe,

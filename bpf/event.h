@@ -33,13 +33,14 @@ enum aod_flag {
 	AOD_WRITEBACK = 8,  /* a WRITE sent by a kernel thread */
 	AOD_SECONDARY = 16, /* a related request that failed as the one before it */
 	AOD_SELF = 32,      /* sent by aod or one of its children */
+	AOD_ASYNC = 64,     /* sent by cifs_call_async: nobody waits in the kernel */
 };
 
 /* Per-CPU counters: the index in the map `ledger`. */
 enum aod_count {
 	AOD_COUNT_REQUESTS, /* seen by smb_send_rqst */
 	AOD_COUNT_COMPLETED,
-	AOD_COUNT_ABORTED,   /* overwritten after a reconnect */
+	AOD_COUNT_ABORTED,   /* given up by cifs, or overwritten after a reconnect */
 	AOD_COUNT_UNTRACKED, /* map full, or a header that could not be read */
 	AOD_COUNT_PDUS,      /* seen by __smb2_find_mid */
 	AOD_COUNT_INTERIM,   /* STATUS_PENDING */
@@ -88,14 +89,17 @@ struct aod_request_key {
 struct aod_request {
 	__u64 started_ns; /* the caller entered cifs */
 	__u64 sent_ns;
-	__u64 pended_ns; /* CLOCK_MONOTONIC of the first STATUS_PENDING, or 0 */
+	__u64 pended_ns;   /* CLOCK_MONOTONIC of the first STATUS_PENDING, or 0 */
+	__u64 response_ns; /* of a READ whose payload is still awaited, or 0 */
 	__u64 session_id;
 	__u64 file_id;
 	__u64 cgroup_id;
 	__u64 next_message_id; /* the next request of the compound; 0 = none */
 	__u32 tree_id;
 	__u32 previous_status; /* failure of the request before in the compound */
+	__u32 status;          /* with response_ns */
 	__u32 request_bytes;
+	__u32 response_bytes;
 	__u32 pid;
 	__u32 tid;
 	__u32 uid;
@@ -111,6 +115,7 @@ struct aod_request {
 struct aod_wait {
 	__u64 entered_ns; /* compound_send_recv or cifs_call_async */
 	__u64 credits_ns; /* smb2_wait_mtu_credits before cifs_call_async, or 0 */
+	__u64 is_async;   /* entered by cifs_call_async */
 };
 
 /* Context of the program `generate`: emit `event` so many times. */

@@ -26,6 +26,9 @@ struct {
 	__type(value, struct aod_wait);
 } waiting SEC(".maps");
 
+/* Whether smb2_readv_callback is attached: without it a READ ends with its header. */
+const volatile bool has_payload_end = true;
+
 static __always_inline __u64 connection_of(struct TCP_Server_Info *server)
 {
 	/* 5.10 has no conn_id: there the address serves as well. */
@@ -88,6 +91,7 @@ static __noinline void emit(const struct aod_request_key *key, const struct aod_
 	event->tree_id = request->tree_id;
 	event->status = ended->status;
 	event->error = ended->error;
+	event->payload_ns = ended->payload_ns;
 	event->flags = request->flags | ended->flags;
 	if (bpf_map_lookup_elem(&own_processes, &pid))
 		event->flags |= AOD_SELF;
@@ -210,6 +214,8 @@ static __always_inline int request_sent(struct TCP_Server_Info *server, int requ
 		request.flags = 0;
 		if (wire.header.flags & SMB2_FLAGS_RELATED)
 			request.flags |= AOD_RELATED;
+		if (wait.is_async)
+			request.flags |= AOD_ASYNC;
 		if (flags & CIFS_TRANSFORM_REQ)
 			request.flags |= AOD_ENCRYPTED;
 		if (request.command == SMB2_WRITE && is_kernel_thread())
@@ -236,26 +242,35 @@ static __always_inline void pass_failure_on(const struct aod_request_key *key,
 }
 
 static __always_inline void complete(const struct aod_request_key *key, struct aod_request *request,
-				     struct TCP_Server_Info *server, __u32 status)
+				     struct TCP_Server_Info *server)
 {
 	struct aod_event ended = {
 		.time_ns = bpf_ktime_get_ns(),
 		.kind = AOD_COMPLETED,
-		.status = status,
+		.status = request->status,
 	};
 
 	count(AOD_COUNT_COMPLETED);
-	if (is_failure(status) && request->flags & AOD_RELATED &&
-	    request->previous_status == status)
+	if (is_failure(ended.status) && request->flags & AOD_RELATED &&
+	    request->previous_status == ended.status)
 		ended.flags = AOD_SECONDARY;
-	pass_failure_on(key, request, status);
+	pass_failure_on(key, request, ended.status);
 	if (is_slow(ended.time_ns - request->started_ns, request->command,
 		    request->flags & AOD_PENDED) ||
-	    is_wanted_status(status, request->command)) {
+	    is_wanted_status(ended.status, request->command)) {
 		ended.response_bytes = BPF_CORE_READ(server, pdu_size);
+		if (request->response_ns) {
+			ended.payload_ns = ended.time_ns - request->response_ns;
+			ended.response_bytes = request->response_bytes;
+		}
 		emit(key, request, server, &ended);
 	}
 	bpf_map_delete_elem(&inflight, key);
+}
+
+static __always_inline bool has_payload(const struct aod_request *request)
+{
+	return has_payload_end && request->command == SMB2_READ && request->flags & AOD_ASYNC;
 }
 
 static __always_inline int response_received(struct TCP_Server_Info *server, const void *buffer)
@@ -289,17 +304,69 @@ static __always_inline int response_received(struct TCP_Server_Info *server, con
 		count(AOD_COUNT_UNMATCHED);
 		return 0;
 	}
-	complete(&key, request, server, header.status);
+	request->status = header.status;
+	if (has_payload(request)) {
+		request->response_bytes = BPF_CORE_READ(server, pdu_size);
+		request->response_ns = bpf_ktime_get_ns();
+		return 0;
+	}
+	complete(&key, request, server);
 	return 0;
 }
 
-static __always_inline int entered(bool keep_credits)
+static __always_inline int error_of(int mid_state)
+{
+	switch (mid_state) {
+	case MID_RETRY_NEEDED:
+		return -EAGAIN;
+	case MID_SHUTDOWN:
+		return -EHOSTDOWN;
+	default:
+		return -EIO;
+	}
+}
+
+/* The last that cifs does with a request: it has its payload, or was given up. */
+static __always_inline int request_ended(void *first, void *second)
+{
+	struct aod_event ended = {.kind = AOD_ABORTED};
+	struct aod_request_key key = {};
+	struct TCP_Server_Info *server = first;
+	struct mid_q_entry *mid = second;
+	struct aod_request *request;
+	int mid_state;
+
+	if (bpf_core_field_exists(struct mid_q_entry___old, server)) {
+		mid = first;
+		server = BPF_CORE_READ((struct mid_q_entry___old *)mid, server);
+	}
+	key.connection_id = connection_of(server);
+	key.message_id = BPF_CORE_READ(mid, mid);
+	request = bpf_map_lookup_elem(&inflight, &key);
+	if (!request)
+		return 0;
+	mid_state = BPF_CORE_READ(mid, mid_state);
+	if (mid_state == MID_RESPONSE_RECEIVED || mid_state == MID_RESPONSE_READY) {
+		if (request->response_ns)
+			complete(&key, request, server);
+		return 0;
+	}
+	/* A READ that was answered and lost its payload: its PDU was counted. */
+	count(request->response_ns ? AOD_COUNT_COMPLETED : AOD_COUNT_ABORTED);
+	ended.time_ns = bpf_ktime_get_ns();
+	ended.error = error_of(mid_state);
+	emit(&key, request, server, &ended);
+	bpf_map_delete_elem(&inflight, &key);
+	return 0;
+}
+
+static __always_inline int entered(bool is_async)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
-	struct aod_wait wait = {.entered_ns = bpf_ktime_get_ns()};
+	struct aod_wait wait = {.entered_ns = bpf_ktime_get_ns(), .is_async = is_async};
 	struct aod_wait *before;
 
-	if (keep_credits) {
+	if (is_async) {
 		before = bpf_map_lookup_elem(&waiting, &tid);
 		if (before)
 			wait.credits_ns = before->credits_ns;
@@ -348,6 +415,30 @@ SEC("kprobe/__smb2_find_mid")
 int BPF_KPROBE(find_mid, struct TCP_Server_Info *server, void *buffer)
 {
 	return response_received(server, buffer);
+}
+
+SEC("kprobe/cifs_compound_callback")
+int BPF_KPROBE(cifs_compound_callback, void *first, void *second)
+{
+	return request_ended(first, second);
+}
+
+SEC("kprobe/smb2_readv_callback")
+int BPF_KPROBE(smb2_readv_callback, void *first, void *second)
+{
+	return request_ended(first, second);
+}
+
+SEC("kprobe/smb2_writev_callback")
+int BPF_KPROBE(smb2_writev_callback, void *first, void *second)
+{
+	return request_ended(first, second);
+}
+
+SEC("kprobe/smb2_echo_callback")
+int BPF_KPROBE(smb2_echo_callback, void *first, void *second)
+{
+	return request_ended(first, second);
 }
 
 static long generate_one(__u32 index, void *template)

@@ -4,15 +4,19 @@ Prints events/s of each consumer over the same number of events, and the ratio t
 first, measured in one run: absolute figures mean little on a shared machine.
 """
 
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from aod.detectors.latency import Latency
 from aod.events import Events
 from aod.smb import Command
-from aod.tracer.program import OBJECT, Tracer
+from aod.tracer.program import Tracer
+from build import compile_bpf
 from tests.events import MS, SECOND, make
 
+TYPES = Path(__file__).parents[1] / "bpf" / "types.c"
 FILL = 20_000
 ROUNDS = 100
 
@@ -26,7 +30,11 @@ def main() -> None:
         "one Python step per event": lambda events: [int(event["latency_ns"]) for event in events],
     }
     spent_ns = dict.fromkeys(consumers, 0)
-    with Tracer(btf=OBJECT, optional=("generate",)) as tracer:
+    with tempfile.TemporaryDirectory() as folder:
+        types = Path(folder) / "types.o"
+        compile_bpf(TYPES, types)
+        tracer = Tracer(btf=types, optional=("generate",))
+    with tracer:
         context = FILL.to_bytes(8, "little") + make(1, latency_ns=7).tobytes()
         for _ in range(ROUNDS):
             for name, consume in consumers.items():

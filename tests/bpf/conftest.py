@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aod.tracer.program import OBJECT, Tracer
+from aod.tracer.program import Tracer
 from build import compile_bpf
 from tests.bpf.fake import Fake
 
@@ -21,10 +21,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="loading BPF needs root"))
 
 
+@pytest.fixture(scope="session")
+def kernel_types(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The BTF of a kernel with cifs; its parameter is the prototype of the callbacks."""
+    prototype = getattr(request, "param", "(mid)")
+    target = tmp_path_factory.mktemp("btf") / "types.o"
+    compile_bpf(HERE / "types.c", target, *(["OLD"] if prototype == "(mid)" else []))
+    return target
+
+
 @pytest.fixture
-def tracer() -> Iterator[Tracer]:
-    """The shipped object, loaded; its own BTF stands in for that of cifs."""
-    with Tracer(btf=OBJECT, optional=("generate",)) as loaded:
+def tracer(kernel_types: Path) -> Iterator[Tracer]:
+    """The shipped object, loaded."""
+    with Tracer(btf=kernel_types, optional=("generate",)) as loaded:
         yield loaded
 
 
@@ -37,7 +46,7 @@ def fake_object(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fake(fake_object: Path) -> Iterator[Fake]:
+def fake(fake_object: Path, kernel_types: Path) -> Iterator[Fake]:
     """A made-up connection whose every operation is sent to the ring."""
-    with Tracer(fake_object, btf=fake_object) as loaded:
+    with Tracer(fake_object, btf=kernel_types) as loaded:
         yield Fake(loaded)

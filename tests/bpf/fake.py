@@ -53,6 +53,11 @@ class Fake:
         fields = [connection_id, status, message_id, flags, credits_granted]
         self.tracer.run("fake_receive", np.array(fields, np.uint64).tobytes())
 
+    def end(self, message_id: int, mid_state: int = 4, connection_id: int = 1) -> None:
+        """Call the request's callback; 4 is a response received, 8 a request to be retried."""
+        fields = [connection_id, message_id, mid_state]
+        self.tracer.run("fake_end", np.array(fields, np.uint64).tobytes())
+
     def enter(self, name: str) -> None:
         """Enter `sync`, `async` or `wait_credits` as this thread."""
         prefix = "fake_" if name == "wait_credits" else "fake_enter_"

@@ -2,8 +2,8 @@
 /*
  * The probes' own code, fed with requests and responses made up by a test.
  *
- * Runs on a kernel without cifs: the structures lie in a map, and the object's
- * own BTF serves as the target's, so that CO-RE finds the fields where they are.
+ * Runs on a kernel without cifs: the structures lie in a map, and the BTF of
+ * types.c stands in for the kernel's, so that CO-RE finds the fields in it.
  */
 #include "../../bpf/smb.bpf.c"
 
@@ -15,6 +15,8 @@ struct fake {
 	struct kvec segments[FAKE_REQUESTS];
 	struct smb2_request requests[FAKE_REQUESTS];
 	struct smb2_header response;
+	struct mid_q_entry mid;
+	__u64 room[2]; /* for the layout of types.c, which has a field more */
 };
 
 struct {
@@ -86,6 +88,25 @@ int fake_receive(struct fake_receive *ctx)
 	it->response.flags = ctx->flags;
 	it->response.credits = ctx->credits;
 	return response_received(&it->server, &it->response);
+}
+
+struct fake_end {
+	__u64 connection_id, message_id, mid_state;
+};
+
+SEC("syscall")
+int fake_end(struct fake_end *ctx)
+{
+	struct fake *it = the_fake(ctx->connection_id);
+
+	if (!it)
+		return -ENOENT;
+	it->mid.mid = ctx->message_id;
+	it->mid.mid_state = ctx->mid_state;
+	if (!bpf_core_field_exists(struct mid_q_entry___old, server))
+		return request_ended(&it->server, &it->mid);
+	((struct mid_q_entry___old *)&it->mid)->server = &it->server;
+	return request_ended(&it->mid, NULL);
 }
 
 SEC("syscall")

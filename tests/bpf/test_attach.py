@@ -8,7 +8,7 @@ import pytest
 
 from aod.errors import TracerError
 from aod.events import Count
-from aod.tracer.program import OBJECT, Tracer
+from aod.tracer.program import Tracer
 from tests.bpf.conftest import HERE
 
 
@@ -59,7 +59,7 @@ def test_attaching_without_cifs_names_the_probe(tracer: Tracer) -> None:
     if Path("/proc/fs/cifs").exists():
         pytest.skip("cifs is loaded here")
 
-    with pytest.raises(TracerError, match="attaching kprobe/__smb2_find_mid failed"):
+    with pytest.raises(TracerError, match=r"attaching kprobe/\w+ failed"):
         tracer.attach()
 
 
@@ -68,12 +68,12 @@ def test_a_file_that_is_no_object_is_refused() -> None:
         Tracer(HERE / "fake.py")
 
 
-def test_nothing_is_left_open_by_a_tracer_that_was_closed() -> None:
-    with Tracer(btf=OBJECT):
+def test_nothing_is_left_open_by_a_tracer_that_was_closed(kernel_types: Path) -> None:
+    with Tracer(btf=kernel_types):
         pass
     before = len(list(Path("/proc/self/fd").iterdir()))
 
-    with Tracer(btf=OBJECT):
+    with Tracer(btf=kernel_types):
         pass
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -17,6 +17,10 @@ ACCESS_DENIED = 0xC0000022
 NOT_FOUND = 0xC0000034
 MS = 1_000_000
 
+either_prototype = pytest.mark.parametrize(
+    "kernel_types", ["(mid)", "(server, mid)"], indirect=True
+)
+
 
 @pytest.fixture(autouse=True)
 def _ledger_closes(fake: Fake) -> Iterator[None]:
@@ -179,12 +183,12 @@ def test_latency_begins_when_the_caller_entered_cifs(fake: Fake) -> None:
     assert (events["latency_ns"] > events["queue_ns"]).all()
 
 
-def test_the_wait_for_credits_counts_for_an_async_read(fake: Fake) -> None:
+def test_the_wait_for_credits_counts_for_an_async_write(fake: Fake) -> None:
     fake.enter("wait_credits")
     between_ns = 5 * MS
     _spin(between_ns)
     fake.enter("async")
-    fake.send(Request(1, Command.SMB2_READ))
+    fake.send(Request(1, Command.SMB2_WRITE))
     fake.receive(1)
 
     assert fake.events()["queue_ns"][0] > between_ns
@@ -218,6 +222,67 @@ def test_requests_of_our_own_are_marked(fake: Fake) -> None:
     fake.receive(2)
 
     assert fake.events()["flags"].tolist() == [Flag.SELF, 0]
+
+
+@either_prototype
+def test_an_async_read_ends_with_its_payload(fake: Fake) -> None:
+    fake.enter("async")
+    fake.send(Request(1, Command.SMB2_READ))
+    fake.receive(1)
+    between_ns = 5 * MS
+    _spin(between_ns)
+
+    assert fake.events().size == 0
+    fake.end(1)
+
+    (event,) = fake.events()
+    assert (event["kind"], event["flags"]) == (Kind.COMPLETED, Flag.ASYNC)
+    assert event["payload_ns"] > between_ns
+    assert event["latency_ns"] > event["payload_ns"] + event["queue_ns"]
+
+
+def test_a_sync_read_ends_with_its_response(fake: Fake) -> None:
+    fake.enter("sync")
+    fake.send(Request(1, Command.SMB2_READ))
+    fake.receive(1)
+
+    (event,) = fake.events()
+    assert event["payload_ns"] == 0
+
+
+@either_prototype
+@pytest.mark.parametrize(
+    ("mid_state", "error"),
+    [(8, errno.EAGAIN), (0x10, errno.EIO), (0x20, errno.EHOSTDOWN), (0x80, errno.EIO)],
+)
+def test_a_request_that_cifs_gives_up_is_aborted(fake: Fake, mid_state: int, error: int) -> None:
+    fake.send(Request(1, Command.SMB2_WRITE))
+    fake.end(1, mid_state)
+
+    (event,) = fake.events()
+
+    assert (event["kind"], event["error"]) == (Kind.ABORTED, -error)
+    assert fake.open_message_ids() == []
+
+
+@either_prototype
+def test_a_read_whose_payload_never_came_is_aborted(fake: Fake) -> None:
+    fake.enter("async")
+    fake.send(Request(1, Command.SMB2_READ))
+    fake.receive(1)
+    fake.end(1, mid_state=8)
+
+    assert fake.events()["kind"].tolist() == [Kind.ABORTED]
+
+
+@pytest.mark.parametrize("mid_state", [4, 0x40])
+def test_the_callback_of_an_answered_request_says_nothing_new(fake: Fake, mid_state: int) -> None:
+    fake.send(Request(1))
+    fake.receive(1)
+    fake.end(1, mid_state)
+
+    assert fake.events().size == 1
+    assert fake.tracer.ledger()[Count.ABORTED] == 0
 
 
 def test_only_what_is_slow_or_failed_enters_the_ring(fake: Fake) -> None:
