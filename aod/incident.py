@@ -8,8 +8,6 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from aod import actions, manifest
 from aod.actions.action import Action, ActionResult, Context
 from aod.actions.runner import Runner
@@ -18,7 +16,7 @@ from aod.clock import iso, wall_offset_ns
 from aod.config import Config
 from aod.cooldown import Suppressed
 from aod.detectors.anomaly import Anomaly
-from aod.events import empty
+from aod.events import join
 from aod.report.summary import render
 
 log = logging.getLogger(__name__)
@@ -247,7 +245,7 @@ class Incident:
             last = self._manifest("sealed")
             rows = [row for anomaly in last["anomalies"] for row in anomaly["events"]]
             events = [anomaly.events for anomaly in self.anomalies]
-            self._bundle.write_events(np.concatenate([empty(), *events]), rows)
+            self._bundle.write_events(join(*events), rows)
             text = render(last).encode(errors="backslashreplace")
             self._bundle.write(SUMMARY, text)
             return self._bundle.seal(last).name

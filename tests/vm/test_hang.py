@@ -71,18 +71,17 @@ def test_with_the_server_gone_it_touches_nothing_and_ends_in_time(
 
 def test_smbinfo_leaves_a_server_alone_that_does_not_answer(vm: Machine, tmp_path: Path) -> None:
     vm.run(f"for i in $(seq 4); do echo $i > {SERVED}/cold$i; done")
-    slow = {"type": "Latency", "default_threshold_ms": 200, "actions": ["smbinfo"]}
-    hanging = {"latency": {**slow, "acceptable_count": 0}}
-    daemon = Daemon.start(vm, watching(hanging))
-    # One request of a second connection is slow, while one of the first hangs.
     vm.mount("/mnt/second", options="nosharesock,vers=3.1.1,username=alice,password=pw")
     vm.run(f"head -c1 {SHARE}/cold1; head -c1 /mnt/second/cold1")
     serving = "ss -tnpH state established sport = :445 | grep -o 'pid=[0-9]*' | cut -d= -f2"
     first_smbd = min(int(pid) for pid in vm.run(serving).stdout.split())
+    slow = {"type": "Latency", "default_threshold_ms": 400, "actions": ["smbinfo"]}
+    daemon = Daemon.start(vm, watching({"latency": slow}))
+    # A request of the second connection is slow, while one of the first hangs.
     vm.run(f"kill -STOP {first_smbd}")
     hung = vm.start(f"stat {SHARE}/cold2")
     vm.run("sleep 2")
-    vm.delay(150)
+    vm.delay(300)
     vm.run("stat /mnt/second/cold3")
     vm.no_delay()
     daemon.wait_for("bundle sealed")

@@ -81,6 +81,29 @@ def test_big_reads_and_writes_are_counted_whole(vm: Machine) -> None:
     written = sum(row["request_bytes"] for row in operations if row["command"] == "SMB2_WRITE")
     assert written >= 8 << 20
     assert {row["kind"] for row in operations} == {"completed"}
+    reads = [row for row in operations if row["command"] == "SMB2_READ" and "async" in row["flags"]]
+    assert sum(row["response_bytes"] for row in reads) >= 8 << 20
+    assert all(row["payload_ns"] > 0 for row in reads)
+
+
+def test_what_a_lost_connection_takes_along_is_aborted(vm: Machine) -> None:
+    vm.run(f"for i in 1 2; do echo $i > {SERVED}/cold$i; done; cat {SHARE}/cold1")
+    job = start_trace(vm)
+    smbd = vm.run("ss -tnpH state established sport = :445 | grep -o 'pid=[0-9]*'").stdout
+    pid = int(smbd.removeprefix("pid="))
+    vm.run(f"kill -STOP {pid}")
+    hung = vm.start(f"stat {SHARE}/cold2")
+    vm.run(f"sleep 1; kill -KILL {pid}")
+    assert hung.wait(90) == 0
+    assert json.loads(vm.run(OPEN).stdout) == []
+
+    operations = stop_trace(vm, job)
+
+    aborted = [row for row in operations if row["kind"] == "aborted"]
+    assert {(row["error"], row["comm"]) for row in aborted} == {("EAGAIN", "stat")}
+    assert all(row["latency_ns"] > 1_000_000_000 for row in aborted)
+    answered = {row["command"] for row in operations if row["kind"] == "completed"}
+    assert {"SMB2_NEGOTIATE", "SMB2_SESSION_SETUP", "SMB2_TREE_CONNECT"} <= answered
 
 
 def test_a_lock_that_waits_is_pended_and_its_latency_is_the_wait(vm: Machine) -> None:

@@ -240,7 +240,8 @@ def test_while_it_waits_for_cifs_it_ends_on_sigterm(vm: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("directory", "says"), [(f"{SHARE}/out", "SMB share"), ("/proc/aod", "cannot open")]
+    ("directory", "says"),
+    [(f"{SHARE}/out", "lies on the cifs mount"), ("/proc/aod", "cannot open")],
 )
 def test_an_output_directory_that_will_not_do_is_refused(
     vm: Machine, directory: str, says: str
