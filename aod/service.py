@@ -12,7 +12,7 @@ import os
 import time
 from typing import Any
 
-from aod import detectors, smb, systemd
+from aod import actions, detectors, smb, systemd
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.audit import Audit
@@ -62,7 +62,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         await asyncio.to_thread(recover, output, render)
         if not await _cifs_loaded(config, stop):
             return
-        await asyncio.to_thread(smb.statuses)  # read here, not at the first event
+        await asyncio.to_thread(_warm_up, config)
         tracer = await asyncio.to_thread(Tracer)
         with tracer:
             await Service(config, output, tracer).run(stop)
@@ -244,6 +244,19 @@ def make_detectors(config: Config) -> list[Detector]:
         detectors.load(section.type).from_config(name, section, interval_ns)
         for name, section in config.guardian.anomalies.items()
     ]
+
+
+def _warm_up(config: Config) -> None:
+    """Read and import what would block the loop at the first event or anomaly.
+
+    Raises ConfigError for an action that cannot be loaded.
+    """
+    smb.statuses()
+    for name in config.watcher.actions:
+        try:
+            actions.create(name)
+        except Exception as error:  # a third party's code: whatever it raises
+            raise ConfigError([f"watcher.actions: cannot load {name}: {error!r}"]) from error
 
 
 async def _cifs_loaded(config: Config, stop: asyncio.Event) -> bool:
