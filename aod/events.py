@@ -31,7 +31,8 @@ def _dtype(struct: str) -> np.dtype[np.void]:
 
 def _format(ctype: Any) -> str:
     if ctype.kind == "array":
-        return f"S{ctype.length}"
+        is_text = ctype.item.cname == "char"
+        return f"S{ctype.length}" if is_text else f"({ctype.length},){_format(ctype.item)}"
     sign = "u" if int(ffi.cast(ctype, -1)) > 0 else "i"
     return f"{sign}{ffi.sizeof(ctype)}"
 
@@ -44,6 +45,8 @@ EVENT = _dtype("struct aod_event")
 REQUEST = _dtype("struct aod_request")
 REQUEST_KEY = _dtype("struct aod_request_key")
 WAIT = _dtype("struct aod_wait")
+COUNTER_KEY = _dtype("struct aod_counter_key")
+COUNTER = _dtype("struct aod_counter")
 
 
 class Kind(enum.IntEnum):
@@ -84,7 +87,11 @@ class Count(enum.IntEnum):
     UNMATCHED = _value("aod_count", "AOD_COUNT_UNMATCHED")
     EVENTS = _value("aod_count", "AOD_COUNT_EVENTS")
     LOST = _value("aod_count", "AOD_COUNT_LOST")
+    UNCOUNTED = _value("aod_count", "AOD_COUNT_UNCOUNTED")
 
+
+BUCKETS = _value("aod_limit", "AOD_BUCKETS")
+"""Buckets of a latency histogram: bucket b holds 2^b to 2^(b+1) microseconds."""
 
 COMMANDS = _value("aod_limit", "AOD_COMMANDS")
 """Size of a table that is indexed by command."""

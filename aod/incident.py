@@ -16,7 +16,7 @@ from aod.clock import iso, wall_offset_ns
 from aod.config import Config
 from aod.cooldown import Suppressed
 from aod.detectors.anomaly import Anomaly
-from aod.events import join
+from aod.events import Events, join
 from aod.report.summary import render
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ class Surroundings:
     context: Callable[[int], Context]
     """Given the time of the anomaly in nanoseconds since the epoch."""
     lost: Callable[[], dict[str, int]]
+    usual_latency_ns: Callable[[Events], int] = lambda events: 0
+    """The median latency of operations like these before them, 0 where it is not known."""
     libbpf: str = ""
 
 
@@ -61,6 +63,7 @@ class Incident:
         self._anomalies = {first.name: first}
         self._keys = {first.key: first.name}
         self._repeats = {first.name: 0}
+        self._usual_ns: dict[str, int] = {}
         self._results: dict[str, dict[str, Any]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._running = 0
@@ -238,7 +241,11 @@ class Incident:
         section = self._config.guardian.anomalies.get(anomaly.name)
         limits: Mapping[str, Any] = section.model_dump(mode="json") if section else {}
         rows = self._surroundings.describe(anomaly, offset_ns)
-        return manifest.describe_anomaly(anomaly, self._repeats[anomaly.name], rows, limits)
+        if anomaly.name not in self._usual_ns:
+            # Asked once, at the start: later the trouble itself would seem usual.
+            self._usual_ns[anomaly.name] = self._surroundings.usual_latency_ns(anomaly.events)
+        described = manifest.describe_anomaly(anomaly, self._repeats[anomaly.name], rows, limits)
+        return {**described, "usual_latency_ns": self._usual_ns[anomaly.name]}
 
     def _seal(self) -> str:
         with self._writing, self._bundle:

@@ -32,6 +32,7 @@ from aod.manifest import describe_events
 from aod.names import Names
 from aod.report.summary import render
 from aod.tracer import module
+from aod.tracer.counters import usual_latency_ns
 from aod.tracer.inflight import longest_wait_ns
 from aod.tracer.program import Tracer, libbpf_version
 
@@ -81,7 +82,9 @@ class Service:
         self._batches = [Channel[Events](EVENT_BATCHES) for _ in self._detectors]
         self._anomalies = Channel[Anomaly](ANOMALIES)
         self._runner = Runner(config.watcher.max_concurrent_tasks)
-        surroundings = Surroundings(self._describe, self._context, self._lost, libbpf_version())
+        surroundings = Surroundings(
+            self._describe, self._context, self._lost, self._usual_latency_ns, libbpf_version()
+        )
         self._incidents = Incidents(config, output, self._runner, surroundings)
         limits = Limits(
             int(config.cleanup.max_log_age_days * DAY_NS),
@@ -201,6 +204,9 @@ class Service:
         wanted = filters.get(anomaly.name)
         thresholds = event_thresholds_ns(wanted.thresholds_ns, anomaly.events) if wanted else None
         return describe_events(anomaly.events, thresholds, self._names, wall_offset)
+
+    def _usual_latency_ns(self, events: Events) -> int:
+        return usual_latency_ns(*self._tracer.counters(), events)
 
     def _context(self, raised_wall_ns: int) -> Context:
         watcher = self._config.watcher

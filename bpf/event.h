@@ -13,6 +13,7 @@ enum aod_limit {
 	AOD_COMM_LEN = 16,     /* TASK_COMM_LEN */
 	AOD_COMMANDS = 32,     /* SMB2 has 0 (NEGOTIATE) to 19 */
 	AOD_MAX_COMPOUND = 16, /* the kernel's MAX_COMPOUND is 7 to 10 */
+	AOD_BUCKETS = 28,      /* of latency: up to 2^27 us, 134 s, and what is over */
 };
 
 enum aod_kind {
@@ -48,6 +49,7 @@ enum aod_count {
 	AOD_COUNT_UNMATCHED, /* a response whose request was not seen */
 	AOD_COUNT_EVENTS,    /* meant for the ring `events` */
 	AOD_COUNT_LOST,      /* of these, dropped because the ring was full */
+	AOD_COUNT_UNCOUNTED, /* completed requests for which `counters` had no room */
 	AOD_COUNTS,
 };
 
@@ -100,6 +102,7 @@ struct aod_request {
 	__u32 status;          /* with response_ns */
 	__u32 request_bytes;
 	__u32 response_bytes;
+	__u32 payload_bytes; /* Length of a READ or WRITE */
 	__u32 pid;
 	__u32 tid;
 	__u32 uid;
@@ -107,7 +110,7 @@ struct aod_request {
 	__u16 credits_granted;
 	__u8 flags;
 	__u8 compound_index;
-	__u8 pad[6];
+	__u8 pad[2];
 	char comm[AOD_COMM_LEN];
 };
 
@@ -116,6 +119,22 @@ struct aod_wait {
 	__u64 entered_ns; /* compound_send_recv or cifs_call_async */
 	__u64 credits_ns; /* smb2_wait_mtu_credits before cifs_call_async, or 0 */
 	__u64 is_async;   /* entered by cifs_call_async */
+};
+
+/* The map `counters`: every completed request that is not aod's own. */
+struct aod_counter_key {
+	__u64 connection_id;
+	__u32 tree_id;
+	__u16 command;
+	__u8 pad[2];
+};
+
+struct aod_counter {
+	__u64 requests;
+	__u64 errors; /* status of severity warning or error */
+	__u64 bytes;  /* payload of READ and WRITE */
+	/* Bucket b: 2^b to 2^(b+1) us; the first also what is less, the last what is more. */
+	__u64 latency[AOD_BUCKETS];
 };
 
 /* Context of the program `generate`: emit `event` so many times. */

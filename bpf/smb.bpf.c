@@ -18,6 +18,13 @@ struct {
 	__type(value, struct aod_request);
 } inflight SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct aod_counter_key);
+	__type(value, struct aod_counter);
+} counters SEC(".maps");
+
 /* Thread -> when it entered cifs. LRU: a thread that fails before the send leaves its entry. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -70,11 +77,15 @@ static __always_inline bool is_kernel_thread(void)
 	return BPF_CORE_READ(task, flags) & PF_KTHREAD;
 }
 
+static __always_inline bool is_own(__u32 pid)
+{
+	return bpf_map_lookup_elem(&own_processes, &pid);
+}
+
 static __noinline void emit(const struct aod_request_key *key, const struct aod_request *request,
 			    struct TCP_Server_Info *server, struct aod_event *ended)
 {
 	struct aod_event *event = reserve_event();
-	__u32 pid = request->pid;
 
 	if (!event)
 		return;
@@ -93,12 +104,12 @@ static __noinline void emit(const struct aod_request_key *key, const struct aod_
 	event->error = ended->error;
 	event->payload_ns = ended->payload_ns;
 	event->flags = request->flags | ended->flags;
-	if (bpf_map_lookup_elem(&own_processes, &pid))
+	if (is_own(request->pid))
 		event->flags |= AOD_SELF;
 	event->request_bytes = request->request_bytes;
 	event->response_bytes = ended->response_bytes;
 	event->in_flight = BPF_CORE_READ(server, in_flight);
-	event->pid = pid;
+	event->pid = request->pid;
 	event->tid = request->tid;
 	event->uid = request->uid;
 	event->command = request->command;
@@ -166,8 +177,6 @@ static __always_inline int read_request(const struct smb_rqst *rqst, struct smb2
 	if (bpf_probe_read_kernel(wire, sizeof(*wire), buffer))
 		return -EFAULT;
 	*bytes = BPF_CORE_READ(segments, iov_len);
-	if (wire->header.command == SMB2_WRITE)
-		*bytes += wire->length;
 	return 0;
 }
 
@@ -209,6 +218,11 @@ static __always_inline int request_sent(struct TCP_Server_Info *server, int requ
 		request.session_id = wire.session_id;
 		request.tree_id = wire.tree_id;
 		request.file_id = file_id_of(&wire);
+		request.payload_bytes = 0;
+		if (has_payload_credits(request.command))
+			request.payload_bytes = wire.length;
+		if (request.command == SMB2_WRITE)
+			request.request_bytes += wire.length;
 		request.next_message_id = next_message_id;
 		request.compound_index = i;
 		request.flags = 0;
@@ -241,6 +255,53 @@ static __always_inline void pass_failure_on(const struct aod_request_key *key,
 		next->previous_status = status;
 }
 
+static __always_inline __u32 log2_of(__u64 value)
+{
+	__u32 result = 0;
+
+	for (int shift = 32; shift; shift /= 2) {
+		if (value >> shift) {
+			value >>= shift;
+			result += shift;
+		}
+	}
+	return result;
+}
+
+static __always_inline void count_latency(const struct aod_request_key *key,
+					  const struct aod_request *request, __u64 latency_ns)
+{
+	struct aod_counter_key counter_key = {
+		.connection_id = key->connection_id,
+		.tree_id = request->tree_id,
+		.command = request->command,
+	};
+	static const struct aod_counter nothing;
+	struct aod_counter *counter;
+	__u32 bucket;
+
+	if (is_own(request->pid))
+		return;
+	counter = bpf_map_lookup_elem(&counters, &counter_key);
+	if (!counter) {
+		bpf_map_update_elem(&counters, &counter_key, &nothing, BPF_NOEXIST);
+		counter = bpf_map_lookup_elem(&counters, &counter_key);
+	}
+	if (!counter) {
+		count(AOD_COUNT_UNCOUNTED);
+		return;
+	}
+	__sync_fetch_and_add(&counter->requests, 1);
+	if (is_failure(request->status))
+		__sync_fetch_and_add(&counter->errors, 1);
+	if (request->payload_bytes)
+		__sync_fetch_and_add(&counter->bytes, request->payload_bytes);
+	bucket = log2_of(latency_ns / 1000);
+	if (bucket >= AOD_BUCKETS)
+		bucket = AOD_BUCKETS - 1;
+	__sync_fetch_and_add(&counter->latency[bucket], 1);
+}
+
 static __always_inline void complete(const struct aod_request_key *key, struct aod_request *request,
 				     struct TCP_Server_Info *server)
 {
@@ -251,6 +312,7 @@ static __always_inline void complete(const struct aod_request_key *key, struct a
 	};
 
 	count(AOD_COUNT_COMPLETED);
+	count_latency(key, request, ended.time_ns - request->started_ns);
 	if (is_failure(ended.status) && request->flags & AOD_RELATED &&
 	    request->previous_status == ended.status)
 		ended.flags = AOD_SECONDARY;

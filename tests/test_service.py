@@ -26,7 +26,7 @@ from aod.commands.run import told as told_failure
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.errors import SurroundingsError
-from aod.events import REQUEST, REQUEST_KEY, Count, Events, empty
+from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, Count, Events, empty
 from aod.filter import Filter
 from aod.service import Service, serve
 from aod.smb import Command as Smb
@@ -80,6 +80,13 @@ class FakeTracer:
 
     def ledger(self) -> dict[Count, int]:
         return dict.fromkeys(Count, 0)
+
+    def counters(self) -> tuple[Any, Any]:
+        """Fifty reads of 8 to 16 ms, like those of the tests."""
+        keys, counters = np.zeros(1, COUNTER_KEY), np.zeros(1, COUNTER)
+        keys["command"] = Smb.SMB2_READ
+        counters["latency"][0, 13] = 50
+        return keys, counters
 
     def open_requests(self) -> tuple[Any, Any]:
         requests = np.zeros(1, REQUEST)
@@ -149,6 +156,7 @@ async def test_a_slow_operation_becomes_a_sealed_bundle(
     (anomaly,) = manifest["anomalies"]
     (event,) = anomaly["events"]
     assert (anomaly["name"], anomaly["count"]) == ("latency", 1)
+    assert 8 * MS < anomaly["usual_latency_ns"] < 17 * MS
     assert (event["command"], event["comm"], event["threshold_ns"]) == (
         "SMB2_READ",
         "cat",

@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod.errors import TracerError
-from aod.events import COMMANDS, REQUEST, REQUEST_KEY, Count
+from aod.events import COMMANDS, COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, Count
 from aod.filter import Filter
 from aod.tracer._libbpf import ffi, lib
 from aod.tracer.ring import Ring
 
 OBJECT = Path(str(resources.files("aod").joinpath("data/smb.bpf.o")))
 MAX_REQUESTS = 40960
-"""Entries of the map `inflight` (bpf/smb.bpf.c)."""
+MAX_COUNTERS = 4096
+"""Entries of the maps `inflight` and `counters` (bpf/smb.bpf.c)."""
 
 
 def check(result: int, call: str) -> int:
@@ -122,14 +123,11 @@ class Tracer:
 
     def open_requests(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what is sent and unanswered: keys (n,) REQUEST_KEY, requests (n,) REQUEST."""
-        keys = np.empty(MAX_REQUESTS, REQUEST_KEY)
-        requests = np.empty(MAX_REQUESTS, REQUEST)
-        pointers = ffi.from_buffer(keys), ffi.from_buffer(requests)
-        count = check(
-            lib.aod_map_entries(self._map("inflight"), *pointers, MAX_REQUESTS),
-            "reading the requests in flight",
-        )
-        return keys[:count].copy(), requests[:count].copy()
+        return self._entries("inflight", MAX_REQUESTS, REQUEST_KEY, REQUEST)
+
+    def counters(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        """Return what was counted since the load: keys (n,) COUNTER_KEY, counters (n,) COUNTER."""
+        return self._entries("counters", MAX_COUNTERS, COUNTER_KEY, COUNTER)
 
     def waiting_threads(self) -> set[int]:
         """Return the ids of the threads that entered cifs and have sent nothing since."""
@@ -162,6 +160,16 @@ class Tracer:
         if not link:
             check(-ffi.errno, call)
         self._attached.callback(lib.bpf_link__destroy, link)
+
+    def _entries(
+        self, name: str, capacity: int, key: np.dtype[np.void], value: np.dtype[np.void]
+    ) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        keys, values = np.empty(capacity, key), np.empty(capacity, value)
+        pointers = ffi.from_buffer(keys), ffi.from_buffer(values)
+        count = check(
+            lib.aod_map_entries(self._map(name), *pointers, capacity), f"reading the map {name}"
+        )
+        return keys[:count].copy(), values[:count].copy()
 
     @staticmethod
     def _update(map_fd: int, key_type: str, key: int, value_type: str, value: int) -> None:

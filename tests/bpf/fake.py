@@ -23,6 +23,7 @@ class Request:
     tree_id: int = 5
     session_id: int = 77
     file_id: int = 0
+    payload_bytes: int = 0
 
 
 class Fake:
@@ -37,8 +38,8 @@ class Fake:
         fields = [connection_id, len(requests), flags]
         for request in requests:
             fields += [request.command, request.flags, request.message_id, request.tree_id]
-            fields += [request.session_id, request.file_id]
-        fields += [0] * (3 + 4 * 6 - len(fields))
+            fields += [request.session_id, request.file_id, request.payload_bytes]
+        fields += [0] * (3 + 4 * 7 - len(fields))
         self.tracer.run("fake_send", np.array(fields, np.uint64).tobytes())
 
     def receive(

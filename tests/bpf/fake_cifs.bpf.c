@@ -29,7 +29,7 @@ struct {
 struct fake_send {
 	__u64 connection_id, requests, flags;
 	struct {
-		__u64 command, flags, message_id, tree_id, session_id, file_id;
+		__u64 command, flags, message_id, tree_id, session_id, file_id, payload_bytes;
 	} request[FAKE_REQUESTS];
 };
 
@@ -67,6 +67,7 @@ int fake_send(struct fake_send *ctx)
 		wire->header.message_id = ctx->request[i].message_id;
 		wire->tree_id = ctx->request[i].tree_id;
 		wire->session_id = ctx->request[i].session_id;
+		wire->length = ctx->request[i].payload_bytes;
 		wire->at72 = wire->at80 = wire->at88 = ctx->request[i].file_id;
 		it->segments[i].iov_base = wire;
 		it->segments[i].iov_len = 64;

@@ -29,6 +29,8 @@ def types() -> dict[str, dict[str, Any]]:
         ("aod_request", events.REQUEST),
         ("aod_request_key", events.REQUEST_KEY),
         ("aod_wait", events.WAIT),
+        ("aod_counter_key", events.COUNTER_KEY),
+        ("aod_counter", events.COUNTER),
     ],
 )
 def test_every_offset_is_that_of_the_compiled_object(

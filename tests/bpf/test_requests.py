@@ -285,6 +285,48 @@ def test_the_callback_of_an_answered_request_says_nothing_new(fake: Fake, mid_st
     assert fake.tracer.ledger()[Count.ABORTED] == 0
 
 
+def test_every_completed_request_is_counted_by_its_latency(fake: Fake) -> None:
+    for message_id, status in enumerate([0, 0, ACCESS_DENIED]):
+        fake.send(Request(message_id, Command.SMB2_CREATE))
+        _spin(3 * MS)
+        fake.receive(message_id, status=status)
+
+    keys, counters = fake.tracer.counters()
+
+    assert keys[["connection_id", "tree_id", "command"]].tolist() == [(1, 5, 5)]
+    assert counters[["requests", "errors", "bytes"]].tolist() == [(3, 1, 0)]
+    latencies_us = fake.events()["latency_ns"] // 1000
+    expected = np.bincount([int(us).bit_length() - 1 for us in latencies_us], minlength=28)
+    assert counters["latency"][0].tolist() == expected.tolist()
+
+
+def test_the_payload_of_reads_and_writes_is_counted(fake: Fake) -> None:
+    fake.send(Request(1, Command.SMB2_WRITE, payload_bytes=4096))
+    fake.receive(1)
+
+    _, counters = fake.tracer.counters()
+    (event,) = fake.events()
+
+    assert counters["bytes"].tolist() == [4096]
+    assert event["request_bytes"] == 64 + 4096
+
+
+def test_requests_of_our_own_are_not_counted(fake: Fake) -> None:
+    with fake.tracer.own(os.getpid()):
+        fake.send(Request(1))
+        fake.receive(1)
+
+    assert fake.tracer.counters()[0].size == 0
+
+
+def test_what_the_counters_have_no_room_for_is_told(fake: Fake) -> None:
+    for connection_id in range(4097):
+        fake.send(Request(1), connection_id=connection_id)
+        fake.receive(1, connection_id=connection_id)
+
+    assert fake.tracer.ledger()[Count.UNCOUNTED] == 1
+
+
 def test_only_what_is_slow_or_failed_enters_the_ring(fake: Fake) -> None:
     thresholds_ns = np.full((2, COMMANDS), NEVER, np.uint64)
     thresholds_ns[0, Command.SMB2_READ] = 0

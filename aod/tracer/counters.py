@@ -1,0 +1,53 @@
+"""What is usual: latencies as the kernel counts them, by connection, tree and command."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aod.events import BUCKETS, Events
+
+ENOUGH = 20
+"""Operations below which nothing is called usual."""
+
+
+def usual_latency_ns(keys: NDArray[np.void], counters: NDArray[np.void], events: Events) -> int:
+    """Return the median latency of other operations like `events`, 0 where too few were seen.
+
+    Alike is what has the same connection, tree and command. `keys` (COUNTER_KEY) and
+    `counters` (COUNTER) have shape (n,); they include `events`, which are taken out again.
+    """
+    alike = np.isin(_identity(keys), _identity(events))
+    histogram: NDArray[np.int64] = counters["latency"][alike].sum(axis=0, dtype=np.int64)
+    others: NDArray[np.int64] = np.maximum(histogram - _histogram(events["latency_ns"]), 0)
+    return quantile_ns(others, 0.5) if int(others.sum()) >= ENOUGH else 0
+
+
+def quantile_ns(histogram: NDArray[np.int64], quantile: float) -> int:
+    """Return a quantile of a histogram of shape (BUCKETS,), 0 when it is empty.
+
+    Within a bucket the operations are taken as evenly spread: it is right within a factor
+    of two.
+    """
+    total = int(histogram.sum())
+    if not total:
+        return 0
+    rank = max(1.0, quantile * total)
+    reached = np.cumsum(histogram)
+    bucket = int(np.searchsorted(reached, rank))
+    part = 1 - (int(reached[bucket]) - rank) / int(histogram[bucket])
+    return int(2**bucket * (1 + part) * 1000)
+
+
+def _histogram(latencies_ns: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return how many latencies fall into each bucket, as the kernel's side counts them."""
+    microseconds = np.maximum(latencies_ns // 1000, 1).astype(np.int64)
+    buckets = np.minimum(np.log2(microseconds).astype(np.intp), BUCKETS - 1)
+    return np.bincount(buckets, minlength=BUCKETS)
+
+
+def _identity(records: NDArray[np.void]) -> NDArray[np.void]:
+    """Return connection, tree and command of (n,) records as one comparable field."""
+    identity = np.zeros(records.size, [("connection", "u8"), ("tree", "u4"), ("command", "u4")])
+    identity["connection"] = records["connection_id"]
+    identity["tree"] = records["tree_id"]
+    identity["command"] = records["command"]
+    return identity
