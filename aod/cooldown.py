@@ -9,7 +9,7 @@ from aod.detectors.anomaly import Anomaly, AnomalyType
 
 HOUR_NS = 3_600_000_000_000
 RESERVED = 2
-"""Bundles of the hour that are kept for emergencies."""
+"""Bundles of the hour that are kept for emergencies and for requests that hang."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Cooldowns:
 
     A cooldown runs from the sealing and is not extended. When there were repeats in it, the
     next one is twice as long, up to `max_cooldown_ns`; after a quiet one it starts anew. In
-    an hour at most `max_per_hour` bundles open, the last two for emergencies; what somebody
+    an hour at most `max_per_hour` bundles open, the last two for what is urgent; what somebody
     asked for is always opened. Times are CLOCK_MONOTONIC nanoseconds that the caller gives.
     """
 
@@ -96,7 +96,8 @@ class Cooldowns:
             cooldown.repeated = True
             return f"in its cooldown for {(cooldown.until_ns - now_ns) / 1e9:.0f} s more"
         self._opened_ns = [opened for opened in self._opened_ns if now_ns - opened < HOUR_NS]
-        reserved = 0 if anomaly.emergency else min(RESERVED, self.max_per_hour - 1)
+        urgent = anomaly.emergency or anomaly.anomaly is AnomalyType.INFLIGHT
+        reserved = 0 if urgent else min(RESERVED, self.max_per_hour - 1)
         if len(self._opened_ns) >= self.max_per_hour - reserved:
             return f"{len(self._opened_ns)} bundles were opened within the hour"
         return None

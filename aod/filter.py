@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from aod import smb
 from aod.events import COMMANDS, Events, Flag
+from aod.smb import Command
 
 NEVER = np.iinfo(np.uint64).max
 ALL_COMMANDS = 0xFFFFFFFF
@@ -96,3 +97,15 @@ def event_thresholds_ns(thresholds_ns: NDArray[np.uint64], events: Events) -> ND
         pended.astype(np.intp), events["command"] & (COMMANDS - 1)
     ]
     return result
+
+
+def is_patient(requests: NDArray[np.void]) -> NDArray[np.bool]:
+    """Return which wait by nature: CHANGE_NOTIFY, and LOCK once pended.
+
+    `requests` has shape (n,) and dtype EVENT or REQUEST.
+    """
+    commands, pended = requests["command"], (requests["flags"] & Flag.PENDED) != 0
+    patient: NDArray[np.bool] = (commands == Command.SMB2_CHANGE_NOTIFY) | (
+        (commands == Command.SMB2_LOCK) & pended
+    )
+    return patient

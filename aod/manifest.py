@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aod import smb
 from aod.clock import iso
-from aod.detectors.anomaly import Anomaly
+from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.events import Events, Flag, Kind, server_ns
 from aod.filter import NEVER
 from aod.names import Names
@@ -39,6 +39,7 @@ def describe_anomaly(
     anomaly: Anomaly, repeats: int, rows: list[dict[str, Any]], limits: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return an anomaly with its evidence; `rows` are its events, described."""
+    rows = [row | _task(anomaly, event) for row, event in zip(rows, anomaly.events, strict=False)]
     worst = max(rows, key=lambda row: int(row["latency_ns"]), default=None)
     latencies_ns = anomaly.events["latency_ns"]
     return {
@@ -55,7 +56,7 @@ def describe_anomaly(
         "reason": anomaly.reason,
         "worst": worst,
         "median_latency_ns": int(np.median(latencies_ns)) if rows else 0,
-        "first": rows[0]["time"] if rows else iso(anomaly.timestamp),
+        "first": _first(anomaly, rows),
         "last": rows[-1]["time"] if rows else iso(anomaly.timestamp),
         "events": rows,
         "events_omitted": anomaly.count - len(rows) if rows else 0,
@@ -117,6 +118,22 @@ def _describe(
         "in_flight": int(event["in_flight"]),
         "compound_index": int(event["compound_index"]),
     }
+
+
+def _task(anomaly: Anomaly, event: np.void) -> dict[str, Any]:
+    """Return what the thread was doing that waits for this request, if somebody looked."""
+    task = anomaly.tasks.get((int(event["connection_id"]), int(event["message_id"])))
+    if not task:
+        return {}
+    return {"task_state": task.state, "wchan": task.wchan, "stack": list(task.stack)}
+
+
+def _first(anomaly: Anomaly, rows: list[dict[str, Any]]) -> str:
+    """Return the time of the first event; of requests that hang, when the oldest began."""
+    if not rows or anomaly.anomaly is not AnomalyType.INFLIGHT:
+        return str(rows[0]["time"]) if rows else iso(anomaly.timestamp)
+    began_ns = int((anomaly.events["time_ns"] - anomaly.events["latency_ns"]).min())
+    return iso(anomaly.timestamp - anomaly.raised_ns + began_ns)
 
 
 def _os_name() -> str:

@@ -30,7 +30,9 @@ _TOKEN = re.compile(
     r"|(?:TCP status: (?P<tcp>\d+))"
     r"|(?:SessionId: 0x(?P<session>[0-9a-f]+))"
     r"|(?:^\s*\d+\) (?:IPC: )?(?P<share>\\\\.*?) Mounts: \d+)"
-    r"|(?:^\s*tid: 0x(?P<tree>[0-9a-f]+))",
+    r"|(?:^\s*tid: 0x(?P<tree>[0-9a-f]+))"
+    r"|(?:Server ConnectionId: 0x(?P<waited>[0-9a-f]+))"
+    r"|(?:^\s*State: .* mid (?P<mid>\d+)$)",
     re.MULTILINE,
 )
 _POD = re.compile(r"pod([0-9a-f]{8}[-_][0-9a-f_-]{27})")
@@ -45,6 +47,8 @@ class Connections:
     tcp_status: Mapping[int, int] = field(default_factory=dict)
     shares: Mapping[tuple[int, int], str] = field(default_factory=dict)
     """{(session id, tree id): share name}"""
+    pending: frozenset[tuple[int, int]] = frozenset()
+    """(connection id, message id) of each request that cifs itself still waits for."""
 
 
 def parse_debug_data(text: str) -> Connections:
@@ -52,6 +56,7 @@ def parse_debug_data(text: str) -> Connections:
     servers: dict[int, str] = {}
     tcp_status: dict[int, int] = {}
     shares: dict[tuple[int, int], str] = {}
+    pending: set[tuple[int, int]] = set()
     server, connection, session, share = "", 0, 0, ""
     for match in _TOKEN.finditer(text[:MAX_TEXT]):
         kind, value = str(match.lastgroup), match[str(match.lastgroup)]
@@ -69,7 +74,11 @@ def parse_debug_data(text: str) -> Connections:
             share = value.rpartition("\\")[2]
         elif kind == "tree":
             shares[session, int(value, 16)] = share
-    return Connections(servers, tcp_status, shares)
+        elif kind == "waited":
+            connection = int(value, 16)
+        elif kind == "mid":
+            pending.add((connection, int(value)))
+    return Connections(servers, tcp_status, shares, frozenset(pending))
 
 
 class Names:
@@ -115,6 +124,14 @@ class Names:
     def unit(self, cgroup_id: int) -> str:
         """Return the systemd unit or pod of a cgroup, or "" when it is not known."""
         return self._units.get(cgroup_id, "")
+
+    def is_given_up(self, connection_id: int, message_id: int) -> bool:
+        """Tell whether cifs no longer waited for a request at the last refresh.
+
+        False for a connection that DebugData did not name: nothing is known of it.
+        """
+        known = self._connections
+        return connection_id in known.servers and (connection_id, message_id) not in known.pending
 
     def connections_of(self, server: str) -> frozenset[int]:
         """Return the connection ids of a server."""

@@ -10,9 +10,12 @@ import asyncio
 import logging
 import os
 import time
+from dataclasses import replace
 from typing import Any
 
-from aod import actions, detectors, smb, systemd
+import numpy as np
+
+from aod import actions, detectors, smb, systemd, tasks
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.audit import Audit
@@ -22,7 +25,7 @@ from aod.cleanup import Cleanup, Limits
 from aod.clock import wall_offset_ns
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
-from aod.detectors.detector import Detector
+from aod.detectors.detector import Detector, Ticking
 from aod.errors import ConfigError, SurroundingsError
 from aod.events import Count, Events
 from aod.filter import event_thresholds_ns, union
@@ -31,9 +34,11 @@ from aod.incidents import Incidents
 from aod.manifest import describe_events
 from aod.names import Names
 from aod.report.summary import render
+from aod.smb import Command
+from aod.tasks import Tasks
 from aod.tracer import module
 from aod.tracer.counters import usual_latency_ns
-from aod.tracer.inflight import longest_wait_ns
+from aod.tracer.inflight import longest_wait_ns, unanswered
 from aod.tracer.program import Tracer, libbpf_version
 
 log = logging.getLogger(__name__)
@@ -45,6 +50,10 @@ EVENT_BATCHES = 16
 """Batches that may wait for a detector: 16 x 2048 events are 4.7 MB, shared by all."""
 ANOMALIES = 64
 """Anomalies that may wait for the incidents."""
+GIVEN_UP_NS = 5 * SECOND_NS
+"""Age from which an open request is looked for among those that cifs waits for."""
+LOOK_S = 2.0
+"""The stacks of ten threads take 1 ms; a thread in execve can lock its own."""
 BUSY_SHARE_NS = SECOND_NS
 """A connection with a request older than this is left alone by smbinfo."""
 
@@ -79,6 +88,7 @@ class Service:
         self._audit = Audit(output.fd, config.audit.enabled)
         self._names = Names()
         self._detectors = make_detectors(config)
+        self._ticking = [each for each in self._detectors if isinstance(each, Ticking)]
         self._batches = [Channel[Events](EVENT_BATCHES) for _ in self._detectors]
         self._anomalies = Channel[Anomaly](ANOMALIES)
         self._runner = Runner(config.watcher.max_concurrent_tasks)
@@ -114,6 +124,7 @@ class Service:
                 group.create_task(self._detect(detector, batches), name=f"detector {detector.name}")
                 for detector, batches in zip(self._detectors, self._batches, strict=True)
             ]
+            scanning = group.create_task(self._watch_open_requests(), name="open requests")
             incidents = group.create_task(self._incidents.run(self._anomalies), name="incidents")
             background = [
                 group.create_task(self._clean_up(), name="cleanup"),
@@ -122,7 +133,7 @@ class Service:
             ]
             systemd.notify("READY=1\nSTATUS=watching SMB operations")
             await stop.wait()
-            await self._finish(ring, detecting, incidents)
+            await self._finish([ring, scanning], detecting, incidents)
             for task in background:
                 task.cancel()
 
@@ -147,6 +158,44 @@ class Service:
             if anomaly:
                 self._anomalies.send(anomaly.stamped(wall_offset_ns()))
 
+    async def _watch_open_requests(self) -> None:
+        while self._ticking:
+            await asyncio.sleep(self._config.watch_interval_sec)
+            open_requests = await asyncio.to_thread(self._open_requests)
+            for detector in self._ticking:
+                anomaly = detector.tick(open_requests)
+                if anomaly:
+                    found = replace(anomaly, tasks=await self._waiting_tasks(anomaly))
+                    self._anomalies.send(found.stamped(wall_offset_ns()))
+
+    async def _waiting_tasks(self, anomaly: Anomaly) -> Tasks:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                return await asyncio.to_thread(tasks.waiting_for, anomaly.events)
+        except TimeoutError:
+            log.warning("the waiting threads could not be looked at within %g s", LOOK_S)
+            return {}
+
+    def _open_requests(self) -> Events:
+        keys, requests = self._tracer.open_requests()
+        events = unanswered(keys, requests, self._tracer.own_until_ns, time.monotonic_ns())
+        old = events["latency_ns"] > GIVEN_UP_NS
+        if not old.any():
+            return events
+        self._names.refresh()
+        given_up = np.array([self._sweep(event) for event in events[old]], np.bool)
+        old[old] = given_up
+        return events[~old]
+
+    def _sweep(self, event: np.void) -> bool:
+        """Forget a request that cifs no longer waits for: its send failed, with no callback."""
+        request = int(event["connection_id"]), int(event["message_id"])
+        if event["command"] == Command.SMB2_NEGOTIATE or not self._names.is_given_up(*request):
+            return False
+        self._tracer.forget(*request)
+        log.warning("request given up by cifs without an answer connection=%d mid=%d", *request)
+        return True
+
     async def _clean_up(self) -> None:
         while True:
             try:
@@ -166,7 +215,7 @@ class Service:
 
     async def _finish(
         self,
-        ring: asyncio.Task[None],
+        seeing: list[asyncio.Task[None]],
         detecting: list[asyncio.Task[None]],
         incidents: asyncio.Task[None],
     ) -> None:
@@ -175,7 +224,8 @@ class Service:
         systemd.notify("STOPPING=1\nSTATUS=finishing open bundles")
         try:
             async with asyncio.timeout(self._config.shutdown_grace_sec):
-                ring.cancel()
+                for task in seeing:
+                    task.cancel()
                 await asyncio.to_thread(self._tracer.detach)
                 self._audit.record("detach")
                 while (events := self._tracer.ring.read()).size:

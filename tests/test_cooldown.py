@@ -84,6 +84,13 @@ def test_the_last_two_of_an_hour_are_for_emergencies(cooldowns: Cooldowns) -> No
     assert cooldowns.admit(anomaly("x"), HOUR_NS + 21) is None
 
 
+def test_a_request_that_hangs_gets_one_of_the_last_two(cooldowns: Cooldowns) -> None:
+    for n in range(18):
+        cooldowns.admit(anomaly(str(n)), n)
+
+    assert cooldowns.admit(Anomaly(AnomalyType.INFLIGHT, "inflight", 19, count=1), 19) is None
+
+
 def test_a_limit_of_one_still_lets_one_through() -> None:
     cooldowns = Cooldowns(max_cooldown_ns=SECOND, max_per_hour=1)
 

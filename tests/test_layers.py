@@ -23,6 +23,7 @@ LAYERS = (
     # Data.
     ("aod.config", "aod.audit", "aod.cooldown", "aod.manifest", "aod.channel"),
     ("aod.detectors.anomaly", "aod.filter", "aod.names"),
+    ("aod.tasks",),
     ("aod.events",),
     # Facts.
     ("aod.smb", "aod.clock", "aod.errors", "aod.mounts", "aod.systemd", "aod._event", "aod"),

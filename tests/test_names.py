@@ -63,6 +63,15 @@ def test_a_server_reconnects_when_one_of_its_connections_does(tmp_path: Path) ->
     assert not names(tmp_path, TEXT.replace("status: 3", "status: 1")).is_reconnecting("nas")
 
 
+def test_a_request_that_cifs_waits_for_is_not_given_up(tmp_path: Path) -> None:
+    looked_up = names(tmp_path, TEXT)
+
+    assert not looked_up.is_given_up(1, 123)
+    assert looked_up.is_given_up(1, 124)
+    assert looked_up.is_given_up(2, 123)
+    assert not looked_up.is_given_up(9, 123)
+
+
 def test_debug_data_of_a_real_6_1_is_understood() -> None:
     found = parse_debug_data(DEBUG_DATA_6_1.read_text())
 

@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 
 from aod import service as service_module
-from aod import smb
+from aod import smb, tasks
 from aod.actions.action import Context, Outcome
 from aod.actions.command import Command
 from aod.actions.output import Output
@@ -28,6 +30,7 @@ from aod.detectors.anomaly import Anomaly
 from aod.errors import SurroundingsError
 from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, Count, Events, empty
 from aod.filter import Filter
+from aod.names import Names
 from aod.service import Service, serve
 from aod.smb import Command as Smb
 from aod.tracer import module
@@ -59,13 +62,17 @@ class FakeRing:
 
 
 class FakeTracer:
-    """Notes what is asked of it; one request has been waiting for `waited_ns`."""
+    """Notes what is asked of it; one READ was sent at `sent_ns` and is not answered."""
 
     def __init__(self) -> None:
         self.ring = FakeRing()
         self.calls: list[str] = []
         self.filter = Filter()
-        self.waited_ns = 0
+        self.sent_ns = time.monotonic_ns()
+        self.own_until_ns: dict[int, int] = {}
+        self.scans = asyncio.Semaphore(0)
+        self.forgotten: list[tuple[int, int]] = []
+        self._loop = asyncio.get_running_loop()
 
     def set_filter(self, wanted: Filter) -> None:
         self.calls.append("set_filter")
@@ -81,6 +88,9 @@ class FakeTracer:
     def ledger(self) -> dict[Count, int]:
         return dict.fromkeys(Count, 0)
 
+    def forget(self, connection_id: int, message_id: int) -> None:
+        self.forgotten.append((connection_id, message_id))
+
     def counters(self) -> tuple[Any, Any]:
         """Fifty reads of 8 to 16 ms, like those of the tests."""
         keys, counters = np.zeros(1, COUNTER_KEY), np.zeros(1, COUNTER)
@@ -91,7 +101,9 @@ class FakeTracer:
     def open_requests(self) -> tuple[Any, Any]:
         requests = np.zeros(1, REQUEST)
         requests["command"] = Smb.SMB2_READ
-        requests["sent_ns"] = time.monotonic_ns() - self.waited_ns
+        requests["started_ns"] = requests["sent_ns"] = self.sent_ns
+        requests["pid"], requests["tid"], requests["comm"] = 7, 8, b"cat"
+        self._loop.call_soon_threadsafe(self.scans.release)
         return np.zeros(1, REQUEST_KEY), requests
 
     @contextmanager
@@ -268,12 +280,115 @@ async def test_a_share_with_an_old_request_is_left_alone(
         return Outcome("skipped", context.hold_back("nas") or "")
 
     script["dmesg"] = asks
-    tracer.waited_ns = waited_ms * MS
+    tracer.sent_ns -= waited_ms * MS
     async with running(make_config(output.path), output, tracer) as send:
         send(slow())
         await told.until("bundle sealed")
 
     assert (await only_manifest(output))["actions"]["dmesg"]["reason"] == expected
+
+
+def watching_requests(output: OutputDirectory, threshold_ms: float, **keys: Any) -> Config:
+    hangs = {"type": "Inflight", "threshold_ms": threshold_ms, "actions": ["dmesg"]}
+    anomalies = {"anomalies": {"inflight": hangs}}
+    return make_config(output.path, guardian=anomalies, watch_interval_sec=0.1, **keys)
+
+
+async def test_a_request_that_hangs_becomes_a_bundle_with_its_threads_stack(
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    script: Script,
+    told: Told,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "proc/7/task/8"
+    folder.mkdir(parents=True)
+    (folder / "status").write_text("State:\tD (disk sleep)\n")
+    (folder / "stack").write_text("[<0>] wait_for_response+0x9f/0x110 [cifs]\n")
+    looking = partial(tasks.waiting_for, proc=tmp_path / "proc")
+    monkeypatch.setattr(tasks, "waiting_for", looking)
+    tracer.sent_ns -= 6000 * MS
+
+    async with running(watching_requests(output, 5000), output, tracer):
+        await told.until("bundle sealed")
+
+    manifest = await only_manifest(output)
+    (anomaly,) = manifest["anomalies"]
+    (event,) = anomaly["events"]
+    assert (anomaly["anomaly"], anomaly["count"], anomaly["emergency"]) == ("inflight", 1, False)
+    assert (event["kind"], event["command"], event["comm"]) == ("unanswered", "SMB2_READ", "cat")
+    assert event["time_ns"] - event["latency_ns"] == tracer.sent_ns
+    assert event["latency_ns"] > 6000 * MS
+    assert event["stack"] == ["wait_for_response+0x9f/0x110 [cifs]"]
+    assert anomaly["first"] < event["time"]
+
+
+async def test_a_hang_that_lasts_is_one_request_in_one_bundle(
+    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+) -> None:
+    watcher = {"actions": ["dmesg"], "post_trigger_sec": 1}
+    config = watching_requests(output, 100, watcher=watcher)
+
+    async with running(config, output, tracer):
+        await told.until("bundle sealed")
+        await told.until("anomaly held back")
+
+    (anomaly,) = (await only_manifest(output))["anomalies"]
+    assert anomaly["repeats"] >= 1
+    assert (anomaly["count"], len(anomaly["events"])) == (1, 1)
+    assert anomaly["worst"]["latency_ns"] >= 200 * MS
+
+
+async def test_a_stack_that_cannot_be_read_does_not_hold_the_anomaly_back(
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    script: Script,
+    told: Told,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    locked = threading.Event()
+    monkeypatch.setattr(service_module, "LOOK_S", 0.05)
+    monkeypatch.setattr(tasks, "waiting_for", lambda events: locked.wait(20))
+    tracer.sent_ns -= 6000 * MS
+
+    async with running(watching_requests(output, 5000), output, tracer):
+        await told.until("the waiting threads could not be looked at")
+        await told.until("bundle sealed")
+        locked.set()
+
+    assert (await only_manifest(output))["anomalies"][0]["count"] == 1
+
+
+async def test_a_request_that_cifs_has_given_up_is_forgotten_and_does_not_hang(
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    told: Told,
+) -> None:
+    (tmp_path / "DebugData").write_text("1) ConnectionId: 0x0 Hostname: nas\n\tMIDs:\n")
+    monkeypatch.setattr(service_module, "Names", lambda: Names(tmp_path / "DebugData"))
+    tracer.sent_ns -= 10_000_000_000
+    async with running(watching_requests(output, 1000), output, tracer):
+        await told.until("request given up by cifs")
+        await tracer.scans.acquire()
+
+    assert tracer.forgotten[0] == (0, 0)
+    assert names_in(output.path) == ["audit.jsonl"]
+
+
+async def test_a_request_of_our_own_does_not_hang(
+    output: OutputDirectory, tracer: FakeTracer, script: Script
+) -> None:
+    tracer.own_until_ns = {7: tracer.sent_ns}
+    tracer.sent_ns -= 6000 * MS
+
+    async with running(watching_requests(output, 5000), output, tracer):
+        for _ in range(3):
+            await tracer.scans.acquire()
+
+    assert names_in(output.path) == ["audit.jsonl"]
 
 
 class Broken:

@@ -53,10 +53,6 @@ class AnomalySection(Section):
 
     type: str
     tool: str
-    mode: Mode = Field(
-        default="all", description="all, only what is tracked, or all but the excluded"
-    )
-    acceptable_count: int = acceptable(10)
     actions: Actions = Field(
         description="what is collected when it is raised; each also stands in watcher.actions",
         json_schema_extra={"allowed": f"a list of {', '.join(NAMES)}"},
@@ -66,7 +62,16 @@ class AnomalySection(Section):
     )
 
 
-class LatencyAnomaly(AnomalySection):
+class CountedAnomaly(AnomalySection):
+    """Raised by more than so many operations, of those that count."""
+
+    mode: Mode = Field(
+        default="all", description="all, only what is tracked, or all but the excluded"
+    )
+    acceptable_count: int = acceptable(10)
+
+
+class LatencyAnomaly(CountedAnomaly):
     """Operations that take too long."""
 
     type: Literal["Latency"] = Field(description="kind of anomaly")
@@ -128,7 +133,7 @@ class LatencyAnomaly(AnomalySection):
         return thresholds | dict.fromkeys(self.exclude_commands)
 
 
-class ErrorAnomaly(AnomalySection):
+class ErrorAnomaly(CountedAnomaly):
     """Operations that fail."""
 
     type: Literal["Error"] = Field(description="kind of anomaly")
@@ -181,7 +186,22 @@ class ErrorAnomaly(AnomalySection):
         return self.exclude_codes + (self.track_codes if self.mode == "excludeonly" else ())
 
 
-Anomaly: TypeAlias = LatencyAnomaly | ErrorAnomaly
+class InflightAnomaly(AnomalySection):
+    """Requests that are not answered."""
+
+    type: Literal["Inflight"] = Field(description="kind of anomaly")
+    tool: Literal["smbslower"] = Field(default="smbslower", description="view of the tracer")
+    threshold_ms: float = number(
+        5000, 1, 86_400_000, "milliseconds", "age from which an open request counts as hanging"
+    )
+
+    @property
+    def threshold_ns(self) -> int:
+        """Age at which a request is told first; at each doubling it is told again."""
+        return _ns(self.threshold_ms)
+
+
+Anomaly: TypeAlias = LatencyAnomaly | ErrorAnomaly | InflightAnomaly
 
 
 class Guardian(Section):
@@ -190,7 +210,9 @@ class Guardian(Section):
     anomalies: dict[Name, Annotated[Anomaly, Field(discriminator="type")]] = Field(
         min_length=1,
         description="what is watched for, by names of the user's choice",
-        json_schema_extra={"allowed": "at least one name with a section of type Latency or Error"},
+        json_schema_extra={
+            "allowed": "at least one name with a section of type Latency, Error or Inflight"
+        },
     )
 
 
@@ -219,7 +241,7 @@ class Incidents(Section):
     max_cooldown_sec: float = number(
         3600, 0, 604_800, "seconds", "longest quiet time while the trouble lasts"
     )
-    # The last two of an hour are kept for emergencies: fewer than 3 would leave none for others.
+    # The last two of an hour are kept for what is urgent: fewer than 3 would leave none for others.
     max_bundles_per_hour: int = count(20, 3, 1000, "bundles per hour, of all anomalies together")
 
     @field_validator("max_cooldown_sec")

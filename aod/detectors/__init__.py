@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 TABLE = {
     "Latency": "aod.detectors.latency",
     "Error": "aod.detectors.error",
+    "Inflight": "aod.detectors.inflight",
 }
 
 

@@ -2,10 +2,13 @@
 
 import enum
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aod.events import Events, empty, join
+from aod.tasks import MAX_TASKS, Tasks
 
 FIRST = 1000
 WORST = 1000
@@ -17,6 +20,7 @@ class AnomalyType(enum.StrEnum):
 
     LATENCY = "latency"
     ERROR = "error"
+    INFLIGHT = "inflight"
     MANUAL = "manual"
 
 
@@ -27,7 +31,8 @@ class Anomaly:
     `timestamp` is nanoseconds since the epoch when it was raised (0 until the service has
     stamped it: a detector reads no clock); `raised_ns` is the same in CLOCK_MONOTONIC.
     `count` violations were found within windows of `window_ns`; `events` holds the violating
-    operations in order of completion, at most FIRST + WORST of them.
+    operations in order of completion, at most FIRST + WORST of them. `tasks` has the tasks that
+    wait for some of them.
     """
 
     anomaly: AnomalyType
@@ -39,6 +44,7 @@ class Anomaly:
     window_ns: int = 0
     events: Events = field(default_factory=empty)
     reason: str = ""
+    tasks: Tasks = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -58,13 +64,34 @@ class Anomaly:
         return replace(self, timestamp=self.raised_ns + wall_offset_ns)
 
     def merged(self, later: "Anomaly") -> "Anomaly":
-        """Return this anomaly with the evidence of a repeat added to it."""
+        """Return this anomaly with the evidence of a repeat added to it.
+
+        A request that hangs is told several times; it counts once, with its latest age. Of
+        more than FIRST + WORST requests, those whose evidence was not kept count each time.
+        """
+        events, again = self.events, 0
+        if self.anomaly is AnomalyType.INFLIGHT:
+            repeated = np.isin(_starts(events), _starts(later.events))
+            events, again = events[~repeated], int(repeated.sum())
         return replace(
             self,
             emergency=self.emergency or later.emergency,
-            count=self.count + later.count,
-            events=keep_evidence(join(self.events, later.events)),
+            count=self.count + later.count - again,
+            events=keep_evidence(join(events, later.events)),
+            tasks=dict(islice({**self.tasks, **later.tasks}.items(), MAX_TASKS)),
         )
+
+
+def _starts(requests: Events) -> NDArray[np.void]:
+    """Return what stays the same of each open request while it ages, shape (n,)."""
+    kinds = [("connection_id", "u8"), ("message_id", "u8"), ("started_ns", "u8")]
+    starts = np.empty(requests.size, kinds)
+    starts["connection_id"], starts["message_id"] = (
+        requests["connection_id"],
+        requests["message_id"],
+    )
+    starts["started_ns"] = requests["time_ns"] - requests["latency_ns"]
+    return starts
 
 
 def keep_evidence(events: Events) -> Events:

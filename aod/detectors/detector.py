@@ -1,6 +1,6 @@
 """What every detector is."""
 
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from aod.detectors.anomaly import Anomaly
 from aod.events import Events
@@ -20,3 +20,11 @@ class Detector(Protocol):
 
     def feed(self, events: Events) -> Anomaly | None:
         """Judge a batch of shape (n,), in the order in which it was read."""
+
+
+@runtime_checkable
+class Ticking(Detector, Protocol):
+    """A detector that wants to see what has not ended yet, each `watch_interval_sec`."""
+
+    def tick(self, open_requests: Events) -> Anomaly | None:
+        """Judge all that is open now: events of kind UNANSWERED, shape (n,)."""

@@ -58,8 +58,9 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The slow and the failed operations of a bundle, and its actions' results by name."""
+    """The operations of a bundle that hung, were slow, failed, and its actions' results by name."""
 
+    hung: Sequence[Event]
     slow: Sequence[Event]
     failed: Sequence[Event]
     actions: Mapping[str, Mapping[str, Any]]
@@ -76,17 +77,26 @@ class Evidence:
 
 
 def evidence(manifest: Mapping[str, Any]) -> Evidence:
-    """Sort a manifest's events: slow and failed by their anomaly; failed too if unanswered."""
+    """Sort a manifest's events by their anomaly; failed is also what was given up."""
+    hung: dict[tuple[Any, ...], Event] = {}
     slow: dict[tuple[Any, ...], Event] = {}
     failed: dict[tuple[Any, ...], Event] = {}
     for anomaly in manifest.get("anomalies", ()):
         for event in anomaly.get("events", ()):
             key = (event.get("time_ns"), event.get("connection_id"), event.get("message_id"))
+            if anomaly.get("anomaly") == "inflight":
+                hung[key] = event
+                continue
             if anomaly.get("anomaly") == "latency":
                 slow[key] = event
             if anomaly.get("anomaly") == "error" or event.get("kind") != "completed":
                 failed[key] = event
-    return Evidence(list(slow.values()), list(failed.values()), manifest.get("actions", {}))
+    return Evidence(
+        list(hung.values()),
+        list(slow.values()),
+        list(failed.values()),
+        manifest.get("actions", {}),
+    )
 
 
 def time_spent(events: Sequence[Event]) -> dict[str, float]:
@@ -102,6 +112,36 @@ def advise(manifest: Mapping[str, Any]) -> list[str]:
     """Return one sentence or two per rule that applies, the most telling first."""
     found = evidence(manifest)
     return [line for rule in RULES for line in rule(found)] or [_start(found)]
+
+
+def _hanging(found: Evidence) -> list[str]:
+    if not found.hung:
+        return []
+    pended, begun = _flagged(found.hung, "pended"), sum(_has_begun(e) for e in found.hung)
+    lines = []
+    if pended < len(found.hung):
+        lines.append(
+            "The server hangs or the network is gone: in "
+            f"{found.file('debugdata')} see the connection's state and what is listed under MIDs, "
+            f"in {found.file('dmesg')} look for 'has not responded' and 'reconnect'. Try whether "
+            "the server answers at all: ping, TCP port 445, another client."
+        )
+    if pended:
+        lines.append(
+            f"The server has {pended} of {len(found.hung)} and is working on them "
+            "(STATUS_PENDING): look at its storage and load, and who else has the files open; "
+            f"ours are in {found.file('open_files')}."
+        )
+    if begun:
+        lines.append(
+            f"{begun} of {len(found.hung)} were answered and wait for their data: bandwidth, lost "
+            "packets, or a connection that broke in the middle."
+        )
+    return lines
+
+
+def _has_begun(event: Event) -> bool:
+    return bool(event.get("payload_ns"))
 
 
 def _waiting(found: Evidence) -> list[str]:
@@ -148,7 +188,7 @@ def _pended(found: Evidence) -> list[str]:
 
 
 def _encrypted(found: Evidence) -> list[str]:
-    events = [*found.slow, *found.failed]
+    events = [*found.hung, *found.slow, *found.failed]
     count = _flagged(events, "encrypted")
     if not count or "tcpdump" not in found.actions:
         return []
@@ -170,7 +210,8 @@ def _writeback(found: Evidence) -> list[str]:
 
 def _where(found: Evidence) -> list[str]:
     # A refusal tells of a file's permissions, not of the way to its server.
-    events = [*found.slow, *(e for e in found.failed if e.get("kind") != "completed")]
+    given_up = [e for e in found.failed if e.get("kind") != "completed"]
+    events = [*found.hung, *found.slow, *given_up]
     shares = {(e.get("server"), e.get("share")) for e in events if e.get("share")}
     servers = {server for server, _ in shares}
     if len(events) < 2 or not shares:
@@ -231,6 +272,7 @@ def _connection(found: Evidence) -> list[str]:
 
 
 RULES: Sequence[Callable[[Evidence], list[str]]] = (
+    _hanging,
     _connection,
     _statuses,
     _waiting,
@@ -243,7 +285,7 @@ RULES: Sequence[Callable[[Evidence], list[str]]] = (
 
 
 def _start(found: Evidence) -> str:
-    if found.slow or found.failed:
+    if found.hung or found.slow or found.failed:
         return (
             "No single cause stands out. Compare the ten operations above with "
             f"{found.file('dmesg')} and {found.file('debugdata')}."

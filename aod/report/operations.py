@@ -11,12 +11,12 @@ SHOWN = 10
 
 
 def ten_operations(anomaly: Mapping[str, Any]) -> list[str]:
-    """Return the ten slowest, or of errors the first ones: the first is often the cause."""
+    """Return the ten slowest, or of errors the first: the first one is often the cause."""
     events = anomaly.get("events", ())
     if anomaly.get("anomaly") == "error":
         title, chosen = "first", _first(events)
     else:
-        title = "worst"
+        title = "oldest" if anomaly.get("anomaly") == "inflight" else "worst"
         chosen = sorted(events, key=lambda e: e.get("latency_ns", 0), reverse=True)[:SHOWN]
     shares = {share_name(event) for event in chosen}
     place = f", all on {shares.pop()}" if len(shares) == 1 else ""

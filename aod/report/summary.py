@@ -23,6 +23,9 @@ Manifest: TypeAlias = Mapping[str, Any]
 _NAMED = 4
 """Commands, shares and processes that are named before the rest is counted."""
 
+_ENTRIES = 10
+"""Of a kernel stack; the rest is how the system call came in, and stands in the manifest."""
+
 _STATES = {
     "collecting": "Not complete: it is still being collected.",
     "interrupted": "Not complete: aod ended while it was being collected.",
@@ -62,6 +65,8 @@ def _sentence(anomaly: Mapping[str, Any]) -> str:
     if kind == "manual":
         reason = text.printable(str(anomaly.get("reason") or "no reason given"))
         return f"Collected by hand at {_moment(anomaly.get('raised', ''))} UTC: {reason}."
+    if kind == "inflight":
+        return _hung_sentence(anomaly)
     what = {"latency": "slow", "error": "failed"}.get(str(kind), f"seen as {kind}")
     many = "was" if anomaly.get("count") == 1 else "were"
     verb = what if kind == "error" else f"{many} {what}"
@@ -74,6 +79,17 @@ def _sentence(anomaly: Mapping[str, Any]) -> str:
     return f"{urgent}{count} on {place} {verb}, {how}, {who}, since {since} UTC{worst}."
 
 
+def _hung_sentence(anomaly: Mapping[str, Any]) -> str:
+    events = anomaly.get("events", ())
+    have = "has" if anomaly.get("count") == 1 else "have"
+    since = _moment(anomaly.get("first") or anomaly.get("raised", ""))
+    return (
+        f"{text.plural(anomaly.get('count', 0), 'request')} on {_place(events)} {have} not been "
+        f"answered for {text.duration(_worst_ns(anomaly))}, {_mostly('', events, command)}, "
+        f"{_mostly('by ', events, process)}, since {since} UTC."
+    )
+
+
 def _figures(anomaly: Mapping[str, Any]) -> list[str]:
     events = anomaly.get("events", ())
     tool = f" ({anomaly['tool']})" if anomaly.get("tool") else ""
@@ -81,6 +97,8 @@ def _figures(anomaly: Mapping[str, Any]) -> list[str]:
     raised = ("raised", _raised(anomaly))
     if anomaly.get("anomaly") == "manual":
         return []
+    if anomaly.get("anomaly") == "inflight":
+        return [title, *_pairs([raised, *_hung(anomaly)]), *_shown(anomaly), *_stack(events)]
     if len(events) < 2:
         return [title, *_pairs([raised, *_single(anomaly)]), *_shown(anomaly)]
     omitted = anomaly.get("events_omitted", 0)
@@ -108,6 +126,38 @@ def _single(anomaly: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("usual", _usual(anomaly)),
         ("time spent", _time_spent(anomaly.get("events", ()))),
     ]
+
+
+def _hung(anomaly: Mapping[str, Any]) -> list[tuple[str, str]]:
+    events, omitted = anomaly.get("events", ()), anomaly.get("events_omitted", 0)
+    age_ns, limit_ns = _worst_ns(anomaly), anomaly.get("limit", {}).get("threshold_ms", 0) * 1e6
+    count, age = str(anomaly.get("count", 0)), text.duration(age_ns)
+    if limit_ns:
+        limit = text.duration(limit_ns)
+        count += f"; {limit} without an answer raise it, and each doubling of the age again"
+        age += f", {_times(age_ns, limit_ns)} the threshold of {limit}"
+    if anomaly.get("repeats"):
+        count += f"; raised {text.plural(anomaly['repeats'], 'more time')} while collecting"
+    return [
+        ("count", count),
+        ("oldest", f"{age}, when it was last told"),
+        ("commands", _listed(events, command)),
+        ("shares", _listed(events, share_name)),
+        ("processes", _listed(events, process)),
+        ("not kept", f"{text.plural(omitted, 'more request')}" if omitted else ""),
+    ]
+
+
+def _stack(events: Sequence[Event]) -> list[str]:
+    """Show where the first thread waits whose stack was read, innermost first."""
+    event = next((event for event in events if event.get("stack")), None)
+    if event is None:
+        return []
+    state = text.printable(str(event.get("task_state") or "unknown"))
+    entries = [str(entry) for entry in event["stack"]]
+    more = [f"  and {len(entries) - _ENTRIES} more"] if len(entries) > _ENTRIES else []
+    shown = [f"  {text.head(text.printable(entry), WIDTH - 2)}" for entry in entries[:_ENTRIES]]
+    return ["", f"Where {process(event)} waits, state {state}:", *shown, *more]
 
 
 def _shown(anomaly: Mapping[str, Any]) -> list[str]:

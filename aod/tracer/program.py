@@ -1,7 +1,8 @@
 """The BPF object: loading, probes, filter, counters."""
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import resources
 from pathlib import Path
@@ -20,6 +21,9 @@ OBJECT = Path(str(resources.files("aod").joinpath("data/smb.bpf.o")))
 MAX_REQUESTS = 40960
 MAX_COUNTERS = 4096
 """Entries of the maps `inflight` and `counters` (bpf/smb.bpf.c)."""
+ENDED_OWN = 256
+"""Processes of aod that are remembered after their end: a request outlives who sent it."""
+ALIVE_NS = np.iinfo(np.int64).max
 
 
 def check(result: int, call: str) -> int:
@@ -55,6 +59,7 @@ class Tracer:
             check(lib.bpf_object__load(self._object), f"loading {path.name}")
             self.ring = stack.enter_context(Ring(self._map("events")))
             self._attached = stack.enter_context(ExitStack())
+            self._own_until_ns: dict[int, int] = {}
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -106,10 +111,21 @@ class Tracer:
         """Flag the requests of a process as aod's own while the context lasts."""
         own_processes = self._map("own_processes")
         self._update(own_processes, "uint32_t", pid, "uint8_t", 1)
+        self._own_until_ns[pid] = ALIVE_NS
         try:
             yield
         finally:
             lib.bpf_map_delete_elem(own_processes, ffi.new("uint32_t *", pid))
+            del self._own_until_ns[pid]  # to stand last: the oldest is forgotten first
+            self._own_until_ns[pid] = time.monotonic_ns()
+            ended = [pid for pid, ns in self._own_until_ns.items() if ns != ALIVE_NS]
+            for oldest in ended[:-ENDED_OWN]:
+                del self._own_until_ns[oldest]
+
+    @property
+    def own_until_ns(self) -> Mapping[int, int]:
+        """Until when each pid was a process of aod, ALIVE_NS while it is one; a copy."""
+        return dict(self._own_until_ns)
 
     def ledger(self) -> dict[Count, int]:
         """Return the counters, summed over the CPUs."""
@@ -124,6 +140,11 @@ class Tracer:
     def open_requests(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what is sent and unanswered: keys (n,) REQUEST_KEY, requests (n,) REQUEST."""
         return self._entries("inflight", MAX_REQUESTS, REQUEST_KEY, REQUEST)
+
+    def forget(self, connection_id: int, message_id: int) -> None:
+        """Take a request out of the map `inflight`; nothing when it is not there."""
+        key = ffi.new("struct aod_request_key *", (connection_id, message_id))
+        lib.bpf_map_delete_elem(self._map("inflight"), key)
 
     def counters(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what was counted since the load: keys (n,) COUNTER_KEY, counters (n,) COUNTER."""

@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from aod.events import COMMANDS, Count, Flag, Kind
 from aod.filter import ALL_COMMANDS, NEVER, Filter, status_verdict
 from aod.smb import PENDING, Command
+from aod.tracer.inflight import unanswered
 from tests.bpf.fake import ASYNC, RELATED, Fake, Request
 
 ACCESS_DENIED = 0xC0000022
@@ -222,6 +224,18 @@ def test_requests_of_our_own_are_marked(fake: Fake) -> None:
     fake.receive(2)
 
     assert fake.events()["flags"].tolist() == [Flag.SELF, 0]
+
+
+def test_an_open_request_of_our_own_is_known_after_its_sender_has_ended(fake: Fake) -> None:
+    with fake.tracer.own(os.getpid()):
+        fake.send(Request(1))
+    fake.send(Request(2))
+
+    keys, requests = fake.tracer.open_requests()
+    events = unanswered(keys, requests, fake.tracer.own_until_ns, time.monotonic_ns())
+
+    flags = dict(zip(events["message_id"].tolist(), events["flags"].tolist(), strict=True))
+    assert flags == {1: Flag.SELF, 2: 0}
 
 
 @either_prototype

@@ -106,7 +106,7 @@ WRONG = [
     ("actions: [dmesg]", "actions: [dmesg, tcpdump, mounts]",
      "21: guardian.anomalies.error.actions: tcpdump, mounts not in watcher.actions"),
     ("type: Latency", "type: Latenci", "6: guardian.anomalies.latency.type: 'Latenci' is not "
-     "allowed, did you mean 'Latency'? (allowed: Latency, Error)"),
+     "allowed, did you mean 'Latency'? (allowed: Latency, Error, Inflight)"),
     ("type: Latency", "type: [Latency]", "6: guardian.anomalies.latency.type: ['Latency'] is not"),
     ("      type: Latency\n", "", "5: guardian.anomalies.latency.type: is missing"),
     ("smbslower", "smbiosnoop", "7: guardian.anomalies.latency.tool: 'smbiosnoop' is not allowed "
@@ -443,7 +443,7 @@ def test_the_shipped_file_loads_without_a_warning() -> None:
     loaded = load_with_sources(SHIPPED, {}, LOCAL)
 
     assert loaded.warnings() == []
-    assert set(loaded.config.guardian.anomalies) == {"latency", "error"}
+    assert set(loaded.config.guardian.anomalies) == {"latency", "error", "inflight"}
 
 
 def test_the_shipped_values_are_the_defaults() -> None:
@@ -494,7 +494,8 @@ def test_every_key_has_a_description() -> None:
 KEYS = sorted({name for name, _ in fields_of(Config)} | {"latency", "error"})
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-    | st.sampled_from([*KEYS, "Latency", "Error", "all", "dmesg", "SMB2_READ", "EIO", 10**400])
+    | st.sampled_from([*KEYS, "Latency", "Error", "Inflight", "all", "dmesg", "SMB2_READ", "EIO"])
+    | st.just(10**400)
 )  # fmt: skip
 TREES = st.recursive(
     SCALARS,

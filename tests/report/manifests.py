@@ -219,6 +219,36 @@ def manual() -> dict[str, Any]:
     return manifest([anomaly("manual", [], reason=reason, limit={}, window_s=0)])
 
 
+def inflight() -> dict[str, Any]:
+    """Return a server that answers nothing: an open file's compound and a read-ahead."""
+    open_file: dict[str, Any] = {"kind": "unanswered", "threshold_ns": None, "queue_ns": 0}
+    age: dict[str, Any] = {"latency_ns": 12_400 * MS, "server_ns": 12_400 * MS, "payload_ns": 0}
+    who: dict[str, Any] = {"comm": "stat", "pid": 815, "file_id": "0x0", "path": ""}
+    commands = ("SMB2_CREATE", "SMB2_QUERY_INFO", "SMB2_CLOSE")
+    events = [
+        event(command=command, compound_index=index, **open_file, **age, **who)
+        for index, command in enumerate(commands)
+    ]
+    events[0] |= {
+        "task_state": "D (disk sleep)",
+        "wchan": "wait_for_response",
+        "stack": [f"{name}+0x4b1/0xb20 [cifs]" for name in ("wait_for_response", "cifs_send_recv")]
+        + [f"vfs_{index}+0x1f/0x30" for index in range(12)],
+    }
+    waits = {"latency_ns": 7_100 * MS, "queue_ns": 100 * MS, "server_ns": 7_000 * MS}
+    events.append(event(flags=["async"], path="", **open_file | age | waits))
+    found = anomaly(
+        "inflight",
+        events,
+        repeats=1,
+        tool="smbslower",
+        limit={"threshold_ms": 5000.0},
+        window_s=0,
+        first=iso(RAISED - 6 * SECOND),
+    )
+    return manifest([found])
+
+
 def interrupted() -> dict[str, Any]:
     """Return a bundle that was cut off while its actions failed."""
     actions = {
@@ -241,6 +271,7 @@ def interrupted() -> dict[str, Any]:
 GOLDEN = {
     "latency": latency,
     "emergency": emergency,
+    "inflight": inflight,
     "manual": manual,
     "interrupted": interrupted,
 }

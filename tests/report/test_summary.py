@@ -177,6 +177,25 @@ def test_aborted_requests_point_to_the_kernels_log() -> None:
     assert "TCP port 445" in told
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, "The server hangs or the network is gone"),
+        ({"flags": ["pended"]}, "The server has 1 of 1 and is working on them"),
+        ({"payload_ns": 9 * MS}, "1 of 1 were answered and wait for their data"),
+    ],
+)
+def test_a_request_that_hangs_is_explained_by_how_far_it_came(
+    fields: dict[str, Any], told: str
+) -> None:
+    hung = event(kind="unanswered", **{"payload_ns": 0, **fields})
+
+    advised = advice(anomaly("inflight", [hung]))
+
+    assert told in advised
+    assert "got no answer" not in advised
+
+
 def test_advice_says_why_the_file_it_needs_is_missing() -> None:
     told = "\n".join(advise(interrupted()))
 

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aod.events import REQUEST, REQUEST_KEY, Flag
+from aod.events import REQUEST, REQUEST_KEY, Flag, Kind, server_ns
+from aod.filter import is_patient
 from aod.smb import Command
-from aod.tracer.inflight import is_patient, longest_wait_ns
+from aod.tracer.inflight import longest_wait_ns, unanswered
 
 NOW_NS = 100
 
@@ -59,3 +60,44 @@ def test_what_waits_by_nature_is_patient(command: Command, flags: int, expected:
 
     assert is_patient(waiting).tolist() == [expected]
     assert longest_wait_ns(keys(1), waiting, (), NOW_NS) == (0 if expected else 90)
+
+
+def test_a_request_becomes_an_event_of_its_age() -> None:
+    hanging = requests(10, started_ns=4, pended_ns=15, pid=7, tid=8, comm=b"cat", flags=Flag.ASYNC)
+
+    (event,) = unanswered(keys(3), hanging, {}, NOW_NS)
+
+    assert (event["kind"], event["time_ns"], event["latency_ns"]) == (Kind.UNANSWERED, 100, 96)
+    assert (event["queue_ns"], event["pended_ns"], event["payload_ns"]) == (6, 5, 0)
+    assert (event["connection_id"], event["command"]) == (3, Command.SMB2_READ)
+    assert (event["pid"], event["tid"], event["comm"]) == (7, 8, b"cat")
+    assert (event["flags"], event["status"], event["error"]) == (Flag.ASYNC, 0, 0)
+
+
+def test_a_read_whose_data_does_not_come_waits_for_its_payload() -> None:
+    events = unanswered(keys(1), requests(10, started_ns=10, response_ns=40), {}, NOW_NS)
+
+    assert (events["payload_ns"].item(), server_ns(events).item()) == (60, 30)
+
+
+def test_the_map_may_be_empty() -> None:
+    assert unanswered(keys(), requests(), {7: 9}, NOW_NS).size == 0
+
+
+def test_a_request_newer_than_the_clock_has_age_zero() -> None:
+    newer = NOW_NS + 5
+
+    (event,) = unanswered(keys(1), requests(newer, started_ns=newer), {}, NOW_NS)
+
+    assert event["latency_ns"] == 0
+
+
+@pytest.mark.parametrize(
+    ("until_ns", "own"), [({7: NOW_NS}, True), ({7: 10}, True), ({7: 9}, False), ({8: 10}, False)]
+)
+def test_what_a_process_of_aod_sent_is_flagged_also_after_its_end(
+    until_ns: dict[int, int], own: bool
+) -> None:
+    (event,) = unanswered(keys(1), requests(10, pid=7), until_ns, NOW_NS)
+
+    assert bool(event["flags"] & Flag.SELF) is own

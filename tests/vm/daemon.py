@@ -37,7 +37,7 @@ def watching(anomalies: Mapping[str, Any], **keys: Any) -> dict[str, Any]:
     return {
         "guardian": {
             "anomalies": {
-                name: {"actions": QUICK_ACTIONS, "acceptable_count": 0, **section}
+                name: {"actions": QUICK_ACTIONS, **_counted(section), **section}
                 for name, section in anomalies.items()
             }
         },
@@ -45,6 +45,10 @@ def watching(anomalies: Mapping[str, Any], **keys: Any) -> dict[str, Any]:
         "min_free_mb": 0,
         **keys,
     }
+
+
+def _counted(section: Mapping[str, Any]) -> dict[str, int]:
+    return {} if section["type"] == "Inflight" else {"acceptable_count": 0}
 
 
 class Daemon:

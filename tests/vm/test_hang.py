@@ -1,15 +1,19 @@
 """A server that does not answer: aod never touches the share, and still ends in time."""
 
+import json
 import re
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.vm.daemon import ALL_ACTIONS, Daemon, Left, anomaly, watching
+from tests.vm.daemon import ALL_ACTIONS, OUTPUT, Daemon, Left, anomaly, watching
 from tests.vm.lab import SERVED, SHARE, Machine
 
 GRACE_S = 10
+THRESHOLD_S = 2
+INTERVAL_S = 1
+CIFS_WAITS = re.compile(r"(wait_for_response|compound_send_recv)\+.*\[cifs\]")
 STRACE = "strace -f -qq --seccomp-bpf -o /run/strace -e trace=%file,%process"
 CALL = re.compile(r"^(\d+) +(\w+)\(")
 
@@ -67,6 +71,41 @@ def test_with_the_server_gone_it_touches_nothing_and_ends_in_time(
     calls = own_calls(vm.read("/run/strace").decode())
     assert len(calls) > 100
     assert [call for call in calls if str(SHARE) in call] == []
+
+
+def test_a_request_that_hangs_is_told_while_the_server_is_stopped(
+    vm: Machine, tmp_path: Path
+) -> None:
+    vm.run(f"echo 1 > {SERVED}/cold1")
+    hangs = {"type": "Inflight", "threshold_ms": THRESHOLD_S * 1000}
+    watched = watching({"inflight": hangs}, watcher={"post_trigger_sec": 10})
+    daemon = Daemon.start(vm, {**watched, "watch_interval_sec": INTERVAL_S})
+    vm.stop_smbd()
+    asking = vm.start(f"stat {SHARE}/cold1")
+    daemon.wait_for("incident opened")
+    vm.run(f"until [ -s {OUTPUT}/aod_*/manifest.json ]; do sleep 0.1; done")
+    first = json.loads(vm.run(f"cat {OUTPUT}/aod_*/manifest.json").stdout)
+    servers = set(vm.run("ps -o stat= -C smbd").stdout.split())
+    vm.run("sleep 15")
+    vm.continue_smbd()
+    answered = asking.wait()
+    daemon.wait_for("bundle sealed")
+    daemon.stop()
+
+    assert answered == 0
+    assert {state[0] for state in servers} == {"T"}
+    assert first["state"] == "collecting"
+    told = anomaly(first, "inflight")
+    event = told["worst"]
+    assert (event["kind"], event["share"], event["comm"]) == ("unanswered", "share", "stat")
+    sent_ns = event["time_ns"] - event["latency_ns"] + event["queue_ns"]
+    waited_s = (told["timestamp"] - first["wall_minus_monotonic_ns"] - sent_ns) / 1e9
+    assert THRESHOLD_S <= waited_s <= THRESHOLD_S + 2 * INTERVAL_S
+    stacks = [" ".join(event["stack"]) for event in told["events"] if "stack" in event]
+    assert any(CIFS_WAITS.search(stack) for stack in stacks)
+    sealed = anomaly(Left(vm, tmp_path).manifest(), "inflight")
+    assert sealed["count"] == told["count"]
+    assert sealed["repeats"] >= 1
 
 
 def test_smbinfo_leaves_a_server_alone_that_does_not_answer(vm: Machine, tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""Requests that are not answered, told while they hang."""
+
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
+from aod.events import Events, Flag
+from aod.filter import Filter, is_patient
+
+if TYPE_CHECKING:
+    from aod.config.tree import InflightAnomaly
+
+
+class Inflight:
+    """Raises for a request that is open for `threshold_ns`, and at each doubling of its age.
+
+    What waits by nature (CHANGE_NOTIFY, LOCK once pended) and what aod sent never count.
+    """
+
+    def __init__(self, name: str, threshold_ns: int) -> None:
+        self.name = name
+        self.filter = Filter()
+        self._threshold_ns = threshold_ns
+        self._next_ns: dict[tuple[int, int, int], int] = {}
+        """{(connection id, message id, time sent): age at which it is told again}"""
+
+    @classmethod
+    def from_config(cls, name: str, config: "InflightAnomaly", interval_ns: int) -> Self:
+        """Make the detector that a section of the config asks for."""
+        return cls(name, config.threshold_ns)
+
+    def feed(self, events: Events) -> Anomaly | None:
+        """Judge nothing: what has ended does not hang."""
+        return None
+
+    def tick(self, open_requests: Events) -> Anomaly | None:
+        """Judge all requests that are open now, shape (n,); the others are forgotten."""
+        hanging = _oldest_first(open_requests[self._hangs(open_requests)])
+        told = self._next_ns
+        self._next_ns = {}
+        due = np.zeros(hanging.size, np.bool)
+        for index, (key, age_ns) in enumerate(
+            zip(_identities(hanging), hanging["latency_ns"].tolist(), strict=True)
+        ):
+            next_ns = told.get(key, self._threshold_ns)
+            due[index] = age_ns >= next_ns
+            while next_ns <= age_ns:
+                next_ns *= 2
+            self._next_ns[key] = next_ns
+        if not due.any():
+            return None
+        return Anomaly(
+            AnomalyType.INFLIGHT,
+            self.name,
+            int(hanging["time_ns"].max()),
+            count=int(due.sum()),
+            events=keep_evidence(hanging[due]),
+        )
+
+    def _hangs(self, requests: Events) -> NDArray[np.bool]:
+        foreign = (requests["flags"] & Flag.SELF) == 0
+        old = requests["latency_ns"] >= self._threshold_ns
+        hanging: NDArray[np.bool] = old & foreign & ~is_patient(requests)
+        return hanging
+
+
+def _oldest_first(requests: Events) -> Events:
+    """Return the requests in the order of their start; those of a compound start together."""
+    started_ns = requests["time_ns"] - requests["latency_ns"]
+    order = np.lexsort((requests["message_id"], requests["connection_id"], started_ns))
+    return requests[order]
+
+
+def _identities(requests: Events) -> list[tuple[int, int, int]]:
+    """Return what tells each request from any other: message ids restart after a reconnect."""
+    sent_ns = requests["time_ns"] - requests["latency_ns"] + requests["queue_ns"]
+    columns = (requests["connection_id"], requests["message_id"], sent_ns)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
