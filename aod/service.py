@@ -13,8 +13,6 @@ import time
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from aod import actions, detectors, smb, systemd, tasks
 from aod.actions.action import Context
 from aod.actions.runner import Runner
@@ -34,11 +32,10 @@ from aod.incidents import Incidents
 from aod.manifest import describe_events
 from aod.names import Names
 from aod.report.summary import render
-from aod.smb import Command
 from aod.tasks import Tasks
 from aod.tracer import module
 from aod.tracer.counters import usual_latency_ns
-from aod.tracer.inflight import longest_wait_ns, unanswered
+from aod.tracer.inflight import OpenRequests
 from aod.tracer.program import Tracer, libbpf_version
 
 log = logging.getLogger(__name__)
@@ -52,6 +49,8 @@ ANOMALIES = 64
 """Anomalies that may wait for the incidents."""
 GIVEN_UP_NS = 5 * SECOND_NS
 """Age from which an open request is looked for among those that cifs waits for."""
+LOOK_S = 2.0
+"""The stacks of ten threads take 1 ms; a thread in execve can lock its own."""
 LOOK_S = 2.0
 """The stacks of ten threads take 1 ms; a thread in execve can lock its own."""
 BUSY_SHARE_NS = SECOND_NS
@@ -87,6 +86,7 @@ class Service:
         self._tracer = tracer
         self._audit = Audit(output.fd, config.audit.enabled)
         self._names = Names()
+        self._open_requests = OpenRequests(tracer, self._names)
         self._detectors = make_detectors(config)
         self._ticking = [each for each in self._detectors if isinstance(each, Ticking)]
         self._batches = [Channel[Events](EVENT_BATCHES) for _ in self._detectors]
@@ -161,7 +161,7 @@ class Service:
     async def _watch_open_requests(self) -> None:
         while self._ticking:
             await asyncio.sleep(self._config.watch_interval_sec)
-            open_requests = await asyncio.to_thread(self._open_requests)
+            open_requests = await asyncio.to_thread(self._open_requests.read)
             for detector in self._ticking:
                 anomaly = detector.tick(open_requests)
                 if anomaly:
@@ -175,26 +175,6 @@ class Service:
         except TimeoutError:
             log.warning("the waiting threads could not be looked at within %g s", LOOK_S)
             return {}
-
-    def _open_requests(self) -> Events:
-        keys, requests = self._tracer.open_requests()
-        events = unanswered(keys, requests, self._tracer.own_until_ns, time.monotonic_ns())
-        old = events["latency_ns"] > GIVEN_UP_NS
-        if not old.any():
-            return events
-        self._names.refresh()
-        given_up = np.array([self._sweep(event) for event in events[old]], np.bool)
-        old[old] = given_up
-        return events[~old]
-
-    def _sweep(self, event: np.void) -> bool:
-        """Forget a request that cifs no longer waits for: its send failed, with no callback."""
-        request = int(event["connection_id"]), int(event["message_id"])
-        if event["command"] == Command.SMB2_NEGOTIATE or not self._names.is_given_up(*request):
-            return False
-        self._tracer.forget(*request)
-        log.warning("request given up by cifs without an answer connection=%d mid=%d", *request)
-        return True
 
     async def _clean_up(self) -> None:
         while True:
@@ -267,22 +247,10 @@ class Service:
             timeout_s=watcher.action_timeout_sec,
             max_bytes=int(watcher.action_max_mb * MIB),
             snaplen=self._config.tcpdump.snaplen,
-            hold_back=self._hold_back,
+            hold_back=self._open_requests.objection,
             own_child=self._tracer.own,
             record=self._audit.record,
         )
-
-    def _hold_back(self, server: str) -> str | None:
-        """Return why a server is left alone: it has trouble, and a question would hang."""
-        self._names.refresh()
-        if self._names.is_reconnecting(server):
-            return "its connection is reconnecting"
-        keys, requests = self._tracer.open_requests()
-        connections = self._names.connections_of(server)
-        waited_ns = longest_wait_ns(keys, requests, connections, time.monotonic_ns())
-        if waited_ns > BUSY_SHARE_NS:
-            return f"a request has been waiting for {waited_ns / SECOND_NS:.0f} s"
-        return None
 
     def _lost(self) -> dict[str, int]:
         batches = sum(channel.dropped for channel in self._batches)

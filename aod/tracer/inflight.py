@@ -1,5 +1,7 @@
 """Requests that were sent and are not answered yet."""
 
+import logging
+import time
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -7,6 +9,17 @@ from numpy.typing import NDArray
 
 from aod.events import Events, Flag, Kind, empty
 from aod.filter import is_patient
+from aod.names import Names
+from aod.smb import Command
+from aod.tracer.program import Tracer
+
+log = logging.getLogger(__name__)
+
+SECOND_NS = 1_000_000_000
+GIVEN_UP_NS = 5 * SECOND_NS
+"""Age from which an open request is looked for among those that cifs waits for."""
+BUSY_NS = SECOND_NS
+"""A server with a request older than this is asked nothing more."""
 
 _ALIKE = (
     "session_id",
@@ -25,6 +38,47 @@ _ALIKE = (
     "comm",
 )
 """Fields that a request and an event both have."""
+
+
+class OpenRequests:
+    """Looks at what is in flight; all of it blocks and belongs in a thread."""
+
+    def __init__(self, tracer: Tracer, names: Names) -> None:
+        self._tracer = tracer
+        self._names = names
+
+    def read(self) -> Events:
+        """Return the open requests as (n,) events of kind UNANSWERED; forget what was given up."""
+        keys, requests = self._tracer.open_requests()
+        events = unanswered(keys, requests, self._tracer.own_until_ns, time.monotonic_ns())
+        old = events["latency_ns"] > GIVEN_UP_NS
+        if not old.any():
+            return events
+        self._names.refresh()
+        old[old] = [self._forget_given_up(event) for event in events[old]]
+        return events[~old]
+
+    def objection(self, server: str) -> str | None:
+        """Return why a server is left alone: it has trouble, and a question would hang."""
+        self._names.refresh()
+        if self._names.is_reconnecting(server):
+            return "its connection is reconnecting"
+        keys, requests = self._tracer.open_requests()
+        connections = self._names.connections_of(server)
+        waited_ns = longest_wait_ns(keys, requests, connections, time.monotonic_ns())
+        if waited_ns > BUSY_NS:
+            return f"a request has been waiting for {waited_ns / SECOND_NS:.0f} s"
+        return None
+
+    def _forget_given_up(self, event: np.void) -> bool:
+        """Forget a request that cifs no longer waits for: its send failed, with no callback."""
+        request = int(event["connection_id"]), int(event["message_id"])
+        # A connection that is being negotiated is not listed with its requests.
+        if event["command"] == Command.SMB2_NEGOTIATE or not self._names.is_given_up(*request):
+            return False
+        self._tracer.forget(*request)
+        log.warning("request given up by cifs without an answer connection=%d mid=%d", *request)
+        return True
 
 
 def unanswered(
