@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -19,6 +20,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 app = typer.Typer(
     help="Keeps the evidence of slow, failing and hanging SMB operations.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 app.command()(run)
@@ -29,8 +31,21 @@ app.command("list")(list_bundles)
 app.command()(show)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"aod {version('aod')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _set_up_log() -> None:
+def _set_up_log(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
     level = os.environ.get("AOD_LOG_LEVEL", "INFO").upper()
     if level not in LEVELS:
         raise ConfigError([f"AOD_LOG_LEVEL: {level!r} (allowed: {', '.join(LEVELS)})"])

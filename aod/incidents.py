@@ -40,7 +40,7 @@ class Incidents:
             async for anomaly in anomalies:
                 self._take(anomaly, group)
         for held_back in self._cooldowns.take_suppressed():
-            log.info("held back until the end: %s", held_back.as_dict())
+            log.info("held back until the end anomaly=%s count=%d", held_back.name, held_back.count)
 
     def hurry(self, grace_s: float) -> None:
         """End the incident that is being collected, and any later one, within `grace_s`."""

@@ -148,7 +148,7 @@ class Names:
 
 
 def unit_of(path: str) -> str:
-    """Return the pod or the innermost unit in a cgroup's path, else the path itself.
+    """Return the pod or the innermost unit in a cgroup's path, else the path, "" for the root.
 
     `/system.slice/smb-backup.service` gives `smb-backup.service`; a path below
     `kubepods` gives `pod <uid>`.
@@ -156,7 +156,7 @@ def unit_of(path: str) -> str:
     if pod := _POD.search(path):
         return f"pod {pod[1].replace('_', '-')}"
     units = [part for part in path.split("/") if _UNIT.match(part)]
-    return units[-1] if units else path
+    return units[-1] if units else path.rstrip("/")
 
 
 def _find_units(root: Path, cgroup_ids: frozenset[int]) -> dict[int, str]:

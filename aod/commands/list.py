@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aod.commands.config import DEFAULT_FILE
+
 if TYPE_CHECKING:
     from aod.bundle import Entry
 
 DEFAULT_DIRECTORY = Path("/var/log/aod")
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="Config that names the output directory.")
+    Path | None,
+    typer.Option(
+        "--config", help=f"Config that names the output directory (default: {DEFAULT_FILE})."
+    ),
 ]
 DirectoryOption = Annotated[
     Path | None, typer.Option("--dir", help=f"Output directory (default: {DEFAULT_DIRECTORY}).")
@@ -42,18 +47,24 @@ def list_bundles(
 
 
 def output_path(config: Path | None, directory: Path | None) -> Path:
-    """Return the output directory that the options name; ConfigError when both do."""
+    """Return the output directory of --dir, else of the config, else the default one.
+
+    Without --config that is the config of `aod run` where there is one, or AOD_OUTPUT_DIR.
+    Raises ConfigError when both options are given or the config is bad.
+    """
     import os
 
     from aod.errors import ConfigError
 
     if config and directory:
         raise ConfigError(["--config and --dir cannot be given together"])
-    if not config:
-        return directory or DEFAULT_DIRECTORY
+    if directory:
+        return directory
+    if not config and not DEFAULT_FILE.exists():
+        return Path(os.environ.get("AOD_OUTPUT_DIR", DEFAULT_DIRECTORY))
     from aod.config import load
 
-    return Path(load(config, os.environ).aod_output_dir)
+    return Path(load(config or DEFAULT_FILE, os.environ).aod_output_dir)
 
 
 def _described(directory: Path, entry: "Entry") -> dict[str, Any]:

@@ -163,9 +163,10 @@ def _waiting(found: Evidence) -> list[str]:
         ]
     return [
         f"{percent} of the waiting was between sending and the response: the server or the "
-        f"network. In {found.file('tcpdump')} (it begins at the trigger) 'smb2.time > 0.2' shows a "
-        "slow server, tcp.analysis.retransmission a bad network; counts per share are in "
-        f"{found.file('stats')}."
+        f"network. In {found.file('tcpdump')} (packets soon after the trigger) compare, with "
+        "Wireshark, smb2.time with tcp.analysis.ack_rtt: where acknowledgements take as long as "
+        "answers, or tcp.analysis.retransmission finds some, it is the network, else the server. "
+        f"Counts per share are in {found.file('stats')}."
     ]
 
 

@@ -298,6 +298,8 @@ def _lost(manifest: Manifest) -> list[str]:
         "anomaly report": lost.get("anomalies", 0),
     }
     told = [text.plural(count, what) for what, count in counts.items() if count]
+    if all(anomaly.get("anomaly") == "manual" for anomaly in manifest.get("anomalies", ())):
+        return ["LOST", "No operations were watched: aod collect has no probes."]
     if not told:
         return ["LOST", "Nothing: every slow or failed operation that was seen is counted."]
     return ["LOST", *_wrap(f"Dropped: {', '.join(told)}. All counts above are lower bounds.")]
@@ -322,9 +324,14 @@ def _place(events: Sequence[Event]) -> str:
 
 
 def _mostly(before: str, events: Sequence[Event], name: Callable[[Event], str]) -> str:
+    """Name what all or most events have in common; without a majority say so."""
     counts = Counter(map(name, events)).most_common()
     first = f"{before}{counts[0][0]}" if counts else f"{before}unknown"
-    return first if len(counts) < 2 else f"mostly {first}"
+    if len(counts) < 2:
+        return first
+    if 2 * counts[0][1] > len(events):
+        return f"mostly {first}"
+    return f"{first} and {text.plural(len(counts) - 1, 'other')}"
 
 
 def _listed(events: Sequence[Event], name: Callable[[Event], str]) -> str:
