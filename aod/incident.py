@@ -44,6 +44,20 @@ class Surroundings:
     libbpf: str = ""
 
 
+def make_context(config: Config, raised_wall_ns: int, **hooks: Any) -> Context:
+    """Return what actions are told of an incident; `hooks` are the callables of Context."""
+    watcher = config.watcher
+    return Context(
+        raised_wall_ns=raised_wall_ns,
+        lookback_s=watcher.lookback_sec,
+        post_trigger_s=watcher.post_trigger_sec,
+        timeout_s=watcher.action_timeout_sec,
+        max_bytes=int(watcher.action_max_mb * MIB),
+        snaplen=config.tcpdump.snaplen,
+        **hooks,
+    )
+
+
 class Incident:
     """Keeps the evidence of one anomaly, and of those that are raised meanwhile."""
 

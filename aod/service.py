@@ -27,7 +27,7 @@ from aod.detectors.detector import Detector, Ticking
 from aod.errors import ConfigError, SurroundingsError
 from aod.events import Count, Events
 from aod.filter import event_thresholds_ns, union
-from aod.incident import Surroundings
+from aod.incident import Surroundings, make_context
 from aod.incidents import Incidents
 from aod.manifest import describe_events
 from aod.names import Names
@@ -239,14 +239,9 @@ class Service:
         return usual_latency_ns(*self._tracer.counters(), events)
 
     def _context(self, raised_wall_ns: int) -> Context:
-        watcher = self._config.watcher
-        return Context(
-            raised_wall_ns=raised_wall_ns,
-            lookback_s=watcher.lookback_sec,
-            post_trigger_s=watcher.post_trigger_sec,
-            timeout_s=watcher.action_timeout_sec,
-            max_bytes=int(watcher.action_max_mb * MIB),
-            snaplen=self._config.tcpdump.snaplen,
+        return make_context(
+            self._config,
+            raised_wall_ns,
             hold_back=self._open_requests.objection,
             own_child=self._tracer.own,
             record=self._audit.record,

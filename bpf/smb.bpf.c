@@ -33,9 +33,6 @@ struct {
 	__type(value, struct aod_wait);
 } waiting SEC(".maps");
 
-/* Whether smb2_readv_callback is attached: without it a READ ends with its header. */
-const volatile bool has_payload_end = true;
-
 static __always_inline __u64 connection_of(struct TCP_Server_Info *server)
 {
 	/* 5.10 has no conn_id: there the address serves as well. */
@@ -332,7 +329,7 @@ static __always_inline void complete(const struct aod_request_key *key, struct a
 
 static __always_inline bool has_payload(const struct aod_request *request)
 {
-	return has_payload_end && request->command == SMB2_READ && request->flags & AOD_ASYNC;
+	return request->command == SMB2_READ && request->flags & AOD_ASYNC;
 }
 
 static __always_inline int response_received(struct TCP_Server_Info *server, const void *buffer)

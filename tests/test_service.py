@@ -72,6 +72,7 @@ class FakeTracer:
         self.own_until_ns: dict[int, int] = {}
         self.scans = asyncio.Semaphore(0)
         self.forgotten: list[tuple[int, int]] = []
+        self.command = Smb.SMB2_READ
         self._loop = asyncio.get_running_loop()
 
     def set_filter(self, wanted: Filter) -> None:
@@ -100,7 +101,7 @@ class FakeTracer:
 
     def open_requests(self) -> tuple[Any, Any]:
         requests = np.zeros(1, REQUEST)
-        requests["command"] = Smb.SMB2_READ
+        requests["command"] = self.command
         requests["started_ns"] = requests["sent_ns"] = self.sent_ns
         requests["pid"], requests["tid"], requests["comm"] = 7, 8, b"cat"
         self._loop.call_soon_threadsafe(self.scans.release)
@@ -375,6 +376,21 @@ async def test_a_request_that_cifs_has_given_up_is_forgotten_and_does_not_hang(
         await tracer.scans.acquire()
 
     assert tracer.forgotten[0] == (0, 0)
+    assert names_in(output.path) == ["audit.jsonl"]
+
+
+async def test_a_request_that_waits_by_nature_is_never_looked_up(
+    output: OutputDirectory, tracer: FakeTracer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "DebugData").write_text("1) ConnectionId: 0x0 Hostname: nas\n\tMIDs:\n")
+    monkeypatch.setattr(service_module, "Names", lambda: Names(tmp_path / "DebugData"))
+    tracer.command = Smb.SMB2_CHANGE_NOTIFY
+    tracer.sent_ns -= 10_000_000_000
+    async with running(watching_requests(output, 1000), output, tracer):
+        for _ in range(3):
+            await tracer.scans.acquire()
+
+    assert tracer.forgotten == []
     assert names_in(output.path) == ["audit.jsonl"]
 
 

@@ -34,29 +34,20 @@ def collect(
 
 async def _collect(config: "Config", reason: str) -> Path:
     """Return the sealed bundle; raises BundleError when the disk refuses it."""
-    from aod.actions.action import Context
     from aod.actions.runner import Runner
     from aod.bundle import OutputDirectory
     from aod.detectors.anomaly import Anomaly, AnomalyType
-    from aod.incident import MIB, Incident, Surroundings
+    from aod.incident import Incident, Surroundings, make_context
 
-    watcher = config.watcher
     manual = Anomaly(
         AnomalyType.MANUAL, "manual", time.monotonic_ns(), time.time_ns(), reason=reason
     )
     surroundings = Surroundings(
         describe=lambda anomaly, offset_ns: [],
-        context=lambda raised_wall_ns: Context(
-            raised_wall_ns,
-            lookback_s=watcher.lookback_sec,
-            post_trigger_s=watcher.post_trigger_sec,
-            timeout_s=watcher.action_timeout_sec,
-            max_bytes=int(watcher.action_max_mb * MIB),
-            snaplen=config.tcpdump.snaplen,
-        ),
+        context=lambda raised_wall_ns: make_context(config, raised_wall_ns),
         lost=dict,
     )
-    runner = Runner(watcher.max_concurrent_tasks)
+    runner = Runner(config.watcher.max_concurrent_tasks)
     incident = Incident(manual, config, runner, surroundings, suppressed=[])
     with await asyncio.to_thread(OutputDirectory.open, config.aod_output_dir) as output:
         _end_early_when_told(incident)

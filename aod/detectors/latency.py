@@ -57,7 +57,6 @@ class Latency:
         foreign = (events["flags"] & Flag.SELF) == 0
         thresholds_ns = event_thresholds_ns(self.filter.thresholds_ns, events)
         slow = ended & foreign & (events["latency_ns"] >= thresholds_ns)
-        slow &= thresholds_ns != NEVER
         violations = events[slow]
         # An operation at its threshold is slow; an emergency has to be over both bars.
         emergency = violations["latency_ns"] > np.maximum(self._emergency_ns, thresholds_ns[slow])

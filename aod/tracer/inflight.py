@@ -51,7 +51,8 @@ class OpenRequests:
         """Return the open requests as (n,) events of kind UNANSWERED; forget what was given up."""
         keys, requests = self._tracer.open_requests()
         events = unanswered(keys, requests, self._tracer.own_until_ns, time.monotonic_ns())
-        old = events["latency_ns"] > GIVEN_UP_NS
+        # What waits by nature may wait for days: no look into DebugData each interval for it.
+        old = (events["latency_ns"] > GIVEN_UP_NS) & ~is_patient(events)
         if not old.any():
             return events
         self._names.refresh()

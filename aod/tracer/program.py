@@ -48,6 +48,8 @@ class Tracer:
     def __init__(
         self, path: Path = OBJECT, btf: Path | None = None, optional: tuple[str, ...] = ()
     ) -> None:
+        self._map_fds: dict[str, int] = {}
+        self._is_closed = False
         with ExitStack() as stack:
             lib.aod_forget_messages()
             self._object = lib.aod_open(os.fsencode(path), os.fsencode(btf) if btf else ffi.NULL)
@@ -66,6 +68,8 @@ class Tracer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # A thread that was left behind may still ask: it gets an error, not freed memory.
+        self._is_closed = True
         self._stack.close()
 
     def attach(self) -> tuple[str, ...]:
@@ -173,9 +177,12 @@ class Tracer:
         return program
 
     def _map(self, name: str) -> int:
-        return check(
-            lib.bpf_object__find_map_fd_by_name(self._object, name.encode()), f"map {name}"
-        )
+        if self._is_closed:
+            raise TracerError("the tracer is closed")
+        if name not in self._map_fds:
+            found = lib.bpf_object__find_map_fd_by_name(self._object, name.encode())
+            self._map_fds[name] = check(found, f"finding the map {name}")
+        return self._map_fds[name]
 
     def _keep(self, link: Any, call: str) -> None:
         if not link:

@@ -68,6 +68,14 @@ def test_a_file_that_is_no_object_is_refused() -> None:
         Tracer(HERE / "fake.py")
 
 
+def test_a_closed_tracer_refuses_what_a_late_thread_asks(kernel_types: Path) -> None:
+    with Tracer(btf=kernel_types) as tracer:
+        tracer.open_requests()
+
+    with pytest.raises(TracerError, match="the tracer is closed"):
+        tracer.open_requests()
+
+
 def test_nothing_is_left_open_by_a_tracer_that_was_closed(kernel_types: Path) -> None:
     with Tracer(btf=kernel_types):
         pass
