@@ -60,6 +60,20 @@ class Kind(enum.IntEnum):
     CREDIT_WAIT = _value("aod_kind", "AOD_CREDIT_WAIT")
     SERVER_BREAK = _value("aod_kind", "AOD_SERVER_BREAK")
     UNANSWERED = _value("aod_kind", "AOD_UNANSWERED")
+    TREE_CONNECT = _value("aod_kind", "AOD_TREE_CONNECT")
+
+
+class Cause(enum.IntEnum):
+    """Why a connection was given up, or credits were waited for; 0 for all other events."""
+
+    RECONNECT = _value("aod_cause", "AOD_CAUSE_RECONNECT")
+    PARTIAL_SEND = _value("aod_cause", "AOD_CAUSE_PARTIAL_SEND")
+    CREDITS_AWAITED = _value("aod_cause", "AOD_CAUSE_CREDITS_AWAITED")
+    CREDITS_TIMEOUT = _value("aod_cause", "AOD_CAUSE_CREDITS_TIMEOUT")
+    CREDITS_INSUFFICIENT = _value("aod_cause", "AOD_CAUSE_CREDITS_INSUFFICIENT")
+    CREDITS_OVERFLOW = _value("aod_cause", "AOD_CAUSE_CREDITS_OVERFLOW")
+    CREDITS_OUTDATED = _value("aod_cause", "AOD_CAUSE_CREDITS_OUTDATED")
+    CREDITS_INVALID = _value("aod_cause", "AOD_CAUSE_CREDITS_INVALID")
 
 
 class Flag(enum.IntFlag):
@@ -85,6 +99,7 @@ class Count(enum.IntEnum):
     INTERIM = _value("aod_count", "AOD_COUNT_INTERIM")
     BREAKS = _value("aod_count", "AOD_COUNT_BREAKS")
     UNMATCHED = _value("aod_count", "AOD_COUNT_UNMATCHED")
+    EARLIER = _value("aod_count", "AOD_COUNT_EARLIER")
     EVENTS = _value("aod_count", "AOD_COUNT_EVENTS")
     LOST = _value("aod_count", "AOD_COUNT_LOST")
     UNCOUNTED = _value("aod_count", "AOD_COUNT_UNCOUNTED")

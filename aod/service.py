@@ -47,14 +47,8 @@ EVENT_BATCHES = 16
 """Batches that may wait for a detector: 16 x 2048 events are 4.7 MB, shared by all."""
 ANOMALIES = 64
 """Anomalies that may wait for the incidents."""
-GIVEN_UP_NS = 5 * SECOND_NS
-"""Age from which an open request is looked for among those that cifs waits for."""
 LOOK_S = 2.0
 """The stacks of ten threads take 1 ms; a thread in execve can lock its own."""
-LOOK_S = 2.0
-"""The stacks of ten threads take 1 ms; a thread in execve can lock its own."""
-BUSY_SHARE_NS = SECOND_NS
-"""A connection with a request older than this is left alone by smbinfo."""
 
 
 async def serve(config: Config, stop: asyncio.Event) -> None:

@@ -25,6 +25,19 @@ enum aod_kind {
 	AOD_CREDIT_WAIT = 6,
 	AOD_SERVER_BREAK = 7,
 	AOD_UNANSWERED = 8,
+	AOD_TREE_CONNECT = 9, /* names have changed */
+};
+
+/* Why: of AOD_RECONNECT the first two, of AOD_CREDIT_WAIT the others. */
+enum aod_cause {
+	AOD_CAUSE_RECONNECT = 1,
+	AOD_CAUSE_PARTIAL_SEND = 2,
+	AOD_CAUSE_CREDITS_AWAITED = 3,      /* over 1 ms, or in vain */
+	AOD_CAUSE_CREDITS_TIMEOUT = 4,      /* smb3_credit_timeout */
+	AOD_CAUSE_CREDITS_INSUFFICIENT = 5, /* smb3_insufficient_credits */
+	AOD_CAUSE_CREDITS_OVERFLOW = 6,     /* smb3_too_many_credits */
+	AOD_CAUSE_CREDITS_OUTDATED = 7,     /* smb3_reconnect_detected */
+	AOD_CAUSE_CREDITS_INVALID = 8,      /* smb3_reconnect_with_invalid_credits */
 };
 
 enum aod_flag {
@@ -47,6 +60,7 @@ enum aod_count {
 	AOD_COUNT_INTERIM,   /* STATUS_PENDING */
 	AOD_COUNT_BREAKS,    /* MessageId ~0: sent by the server unasked */
 	AOD_COUNT_UNMATCHED, /* a response whose request was not seen */
+	AOD_COUNT_EARLIER,   /* the same, when it was sent before the probes were attached */
 	AOD_COUNT_EVENTS,    /* meant for the ring `events` */
 	AOD_COUNT_LOST,      /* of these, dropped because the ring was full */
 	AOD_COUNT_UNCOUNTED, /* completed requests for which `counters` had no room */
@@ -78,7 +92,8 @@ struct aod_event {
 	__u16 credits_granted;
 	__u8 kind; /* enum aod_kind */
 	__u8 compound_index;
-	__u8 pad[2];
+	__u8 cause; /* enum aod_cause */
+	__u8 pad[1];
 	char comm[AOD_COMM_LEN];
 };
 
@@ -133,6 +148,7 @@ struct aod_counter {
 	__u64 requests;
 	__u64 errors; /* status of severity warning or error */
 	__u64 bytes;  /* payload of READ and WRITE */
+	__u64 longest_ns;
 	/* Bucket b: 2^b to 2^(b+1) us; the first also what is less, the last what is more. */
 	__u64 latency[AOD_BUCKETS];
 };

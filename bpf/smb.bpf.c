@@ -297,6 +297,9 @@ static __always_inline void count_latency(const struct aod_request_key *key,
 	if (bucket >= AOD_BUCKETS)
 		bucket = AOD_BUCKETS - 1;
 	__sync_fetch_and_add(&counter->latency[bucket], 1);
+	/* Two at once may lose one: it tells how long, never how many. */
+	if (latency_ns > counter->longest_ns)
+		counter->longest_ns = latency_ns;
 }
 
 static __always_inline void complete(const struct aod_request_key *key, struct aod_request *request,
