@@ -105,11 +105,22 @@ class Count(enum.IntEnum):
     UNCOUNTED = _value("aod_count", "AOD_COUNT_UNCOUNTED")
 
 
+class Setting(enum.IntEnum):
+    """Index in the kernel's map `settings`."""
+
+    FAILURES = _value("aod_setting", "AOD_SETTING_FAILURES")
+    KINDS = _value("aod_setting", "AOD_SETTING_KINDS")
+    PAYLOADS = _value("aod_setting", "AOD_SETTING_PAYLOADS")
+
+
 BUCKETS = _value("aod_limit", "AOD_BUCKETS")
 """Buckets of a latency histogram: bucket b holds 2^b to 2^(b+1) microseconds."""
 
 COMMANDS = _value("aod_limit", "AOD_COMMANDS")
 """Size of a table that is indexed by command."""
+
+ERRNOS = _value("aod_limit", "AOD_ERRNOS")
+"""Size of a table that is indexed by positive errno."""
 
 
 def empty(length: int = 0) -> Events:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod import smb
-from aod.events import COMMANDS, Events, Flag
+from aod.events import COMMANDS, ERRNOS, Events, Flag, Kind
 from aod.smb import Command
 
 NEVER = np.iinfo(np.uint64).max
@@ -72,16 +72,23 @@ class Filter:
 
     `thresholds_ns` has shape (2, COMMANDS), dtype uint64: the latency from which a command
     is sent, and in row 1 the same for one that the server answered with STATUS_PENDING first.
+    `kinds` are those that are not a request's end, such as RECONNECT. Of kind UNSENT only the
+    errors are sent that `errors` marks: shape (ERRNOS,), dtype bool, by positive errno.
     """
 
     thresholds_ns: NDArray[np.uint64] = field(
         default_factory=lambda: np.full((2, COMMANDS), NEVER, np.uint64)
     )
     statuses: StatusVerdict = field(default_factory=StatusVerdict)
+    kinds: frozenset[Kind] = frozenset()
+    errors: NDArray[np.bool] = field(default_factory=lambda: np.zeros(ERRNOS, np.bool))
 
     def __or__(self, other: "Filter") -> "Filter":
         return Filter(
-            np.minimum(self.thresholds_ns, other.thresholds_ns), self.statuses | other.statuses
+            np.minimum(self.thresholds_ns, other.thresholds_ns),
+            self.statuses | other.statuses,
+            self.kinds | other.kinds,
+            self.errors | other.errors,
         )
 
 

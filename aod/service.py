@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -25,18 +26,21 @@ from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detector import Detector, Ticking
 from aod.errors import ConfigError, SurroundingsError
-from aod.events import Count, Events
-from aod.filter import event_thresholds_ns, union
+from aod.events import Events, Kind
+from aod.filter import Filter, event_thresholds_ns, union
 from aod.incident import Surroundings, make_context
 from aod.incidents import Incidents
 from aod.manifest import describe_events
 from aod.names import Names
 from aod.report.summary import render
 from aod.tasks import Tasks
-from aod.tracer import module
 from aod.tracer.counters import usual_latency_ns
+from aod.tracer.follower import Climb, Follower
 from aod.tracer.inflight import OpenRequests
-from aod.tracer.program import Tracer, libbpf_version
+from aod.tracer.ladder import climb
+from aod.tracer.ledger import Watch
+from aod.tracer.libbpf import libbpf_version
+from aod.tracer.program import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +56,7 @@ LOOK_S = 2.0
 
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
-    """Run the service until `stop` is set; without cifs, wait for it first.
+    """Run the service until `stop` is set; it watches whenever cifs is there.
 
     Raises AodError for what the user can mend, an exception group when a stage fails.
     """
@@ -63,25 +67,21 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     with output:
         output.lock()
         await asyncio.to_thread(recover, output, render)
-        if not await _cifs_loaded(config, stop):
-            return
         await asyncio.to_thread(_warm_up, config)
-        tracer = await asyncio.to_thread(Tracer)
-        with tracer:
-            await Service(config, output, tracer).run(stop)
+        await Service(config, output).run(stop)
 
 
 class Service:
     """The stages of one config, connected."""
 
-    def __init__(self, config: Config, output: OutputDirectory, tracer: Tracer) -> None:
+    def __init__(self, config: Config, output: OutputDirectory, climb: Climb = climb) -> None:
         self._config = config
         self._output = output
-        self._tracer = tracer
         self._audit = Audit(output.fd, config.audit.enabled)
         self._names = Names()
-        self._open_requests = OpenRequests(tracer, self._names)
         self._detectors = make_detectors(config)
+        self._tracer = Follower(_needed(self._detectors), climb)
+        self._open_requests = OpenRequests(self._tracer, self._names)
         self._ticking = [each for each in self._detectors if isinstance(each, Ticking)]
         self._batches = [Channel[Events](EVENT_BATCHES) for _ in self._detectors]
         self._anomalies = Channel[Anomaly](ANOMALIES)
@@ -99,7 +99,8 @@ class Service:
     async def run(self, stop: asyncio.Event) -> None:
         """Run all stages until `stop` is set, then finish what is in flight."""
         try:
-            await self._run(stop)
+            with closing(self._tracer):
+                await self._run(stop)
         except BaseExceptionGroup:
             if self._runner.stuck:
                 log.exception("a stage failed")
@@ -111,9 +112,13 @@ class Service:
 
     async def _run(self, stop: asyncio.Event) -> None:
         self._audit.record("config", sha256=self._config.fingerprint())
-        await asyncio.to_thread(self._start_tracer)
         async with asyncio.TaskGroup() as group:
-            ring = group.create_task(self._tracer.ring.watch(self._distribute), name="ring")
+            tracing = group.create_task(
+                self._tracer.run(
+                    self._config.watch_interval_sec, self._distribute, self._tracer_changed
+                ),
+                name="tracer",
+            )
             detecting = [
                 group.create_task(self._detect(detector, batches), name=f"detector {detector.name}")
                 for detector, batches in zip(self._detectors, self._batches, strict=True)
@@ -122,21 +127,30 @@ class Service:
             incidents = group.create_task(self._incidents.run(self._anomalies), name="incidents")
             background = [
                 group.create_task(self._clean_up(), name="cleanup"),
-                group.create_task(self._watch_losses(), name="losses"),
+                group.create_task(self._watch_ledger(), name="ledger"),
                 group.create_task(self._audit.run(), name="audit"),
             ]
-            systemd.notify("READY=1\nSTATUS=watching SMB operations")
             await stop.wait()
-            await self._finish([ring, scanning], detecting, incidents)
+            await self._finish([tracing, scanning], detecting, incidents)
             for task in background:
                 task.cancel()
 
-    def _start_tracer(self) -> None:
-        self._tracer.set_filter(union(detector.filter for detector in self._detectors))
-        probes = self._tracer.attach()
-        self._audit.record("attach", programs=probes)
-        log.info("attached probes=%d output=%s", len(probes), self._output.path)
-        self._names.refresh()
+    def _tracer_changed(self, tracer: Tracer | None) -> None:
+        if not tracer:
+            log.warning("cifs is not loaded: waiting for it (modprobe cifs, or mount a share)")
+            systemd.notify("READY=1\nSTATUS=waiting for cifs to be loaded")
+            return
+        self._audit.record("attach", rung=tracer.rung.number, programs=tracer.attached)
+        for reason in tracer.refusals:
+            log.warning("degraded: %s", reason)
+        log.info(
+            "attached rung=%d probes=%d missing=%s output=%s",
+            tracer.rung.number,
+            len(tracer.attached),
+            ",".join(tracer.missing) or "none",
+            self._output.path,
+        )
+        systemd.notify("READY=1\nSTATUS=watching SMB operations")
 
     def _distribute(self, events: Events) -> None:
         """Hand a batch to every detector."""
@@ -178,10 +192,13 @@ class Service:
                 log.error("cleanup failed, tried again later: %s", error)
             await asyncio.sleep(self._config.cleanup.cleanup_interval_sec)
 
-    async def _watch_losses(self) -> None:
-        known = self._lost()
+    async def _watch_ledger(self) -> None:
+        known, watch = self._lost(), Watch()
         while True:
             await asyncio.sleep(self._config.watch_interval_sec)
+            ledger = await asyncio.to_thread(self._tracer.ledger)
+            if watch.look(ledger):
+                log.warning("the ledger does not balance, requests went unseen: %s", ledger)
             lost = self._lost()
             if lost != known:
                 log.warning("lost so far: %s", " ".join(f"{k}={v}" for k, v in lost.items()))
@@ -200,11 +217,8 @@ class Service:
             async with asyncio.timeout(self._config.shutdown_grace_sec):
                 for task in seeing:
                     task.cancel()
-                await asyncio.to_thread(self._tracer.detach)
+                await self._tracer.finish(self._distribute)
                 self._audit.record("detach")
-                while (events := self._tracer.ring.read()).size:
-                    self._distribute(events)
-                    await asyncio.sleep(0)
                 for batches in self._batches:
                     batches.close()
                 await asyncio.wait(detecting)
@@ -237,14 +251,14 @@ class Service:
             self._config,
             raised_wall_ns,
             hold_back=self._open_requests.objection,
-            own_child=self._tracer.own,
+            own_child=self._tracer.own.own,
             record=self._audit.record,
         )
 
     def _lost(self) -> dict[str, int]:
         batches = sum(channel.dropped for channel in self._batches)
         return {
-            "events": self._tracer.ledger()[Count.LOST],
+            "events": self._tracer.ledger().lost,
             "batches": batches,
             "anomalies": self._anomalies.dropped,
         }
@@ -259,6 +273,12 @@ def make_detectors(config: Config) -> list[Detector]:
     ]
 
 
+def _needed(detectors: list[Detector]) -> Filter:
+    """Return what the kernel has to send: what the detectors want, and what changes names."""
+    names = Filter(kinds=frozenset({Kind.TREE_CONNECT, Kind.RECONNECT}))
+    return union([names, *(detector.filter for detector in detectors)])
+
+
 def _warm_up(config: Config) -> None:
     """Read and import what would block the loop at the first event or anomaly.
 
@@ -270,20 +290,3 @@ def _warm_up(config: Config) -> None:
             actions.create(name)
         except Exception as error:  # a third party's code: whatever it raises
             raise ConfigError([f"watcher.actions: cannot load {name}: {error!r}"]) from error
-
-
-async def _cifs_loaded(config: Config, stop: asyncio.Event) -> bool:
-    """Wait for cifs; return False when `stop` came first."""
-    if await asyncio.to_thread(module.is_loaded):
-        return True
-    log.warning("cifs is not loaded: waiting for it (modprobe cifs, or mount a share)")
-    systemd.notify("READY=1\nSTATUS=waiting for cifs to be loaded")
-    async with asyncio.TaskGroup() as group:
-        waiting = group.create_task(
-            module.wait_until_loaded(config.watch_interval_sec), name="wait for cifs"
-        )
-        stopping = group.create_task(stop.wait(), name="wait for stop")
-        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        stopping.cancel()
-    return not stop.is_set()

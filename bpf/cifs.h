@@ -39,10 +39,11 @@ struct task_struct {
 	unsigned int flags;
 } CO_RE;
 
+/* The layout of struct iovec, which is the kernel's ABI. */
 struct kvec {
 	void *iov_base;
 	unsigned long iov_len;
-} CO_RE;
+};
 
 struct smb_rqst {
 	struct kvec *rq_iov;
@@ -51,6 +52,7 @@ struct smb_rqst {
 struct TCP_Server_Info {
 	__u64 conn_id;
 	unsigned int pdu_size;
+	int credits;
 	unsigned int in_flight;
 } CO_RE;
 
@@ -79,6 +81,7 @@ enum smb2 {
 	SMB2_FLAGS_RELATED = 4,
 	SMB2_STATUS_PENDING = 0x103,
 	SMB2_STATUS_ERROR = 0x80000000, /* severity: warning or error */
+	SMB2_STATUS_BUFFER_OVERFLOW = 0x80000005,
 };
 
 enum smb2_command {
@@ -88,11 +91,27 @@ enum smb2_command {
 	SMB2_WRITE = 9,
 	SMB2_LOCK = 10,
 	SMB2_IOCTL = 11,
+	SMB2_ECHO = 13,
 	SMB2_QUERY_DIRECTORY = 14,
 	SMB2_CHANGE_NOTIFY = 15,
 	SMB2_QUERY_INFO = 16,
 	SMB2_SET_INFO = 17,
 };
+
+/* Sets of commands, a bit each. */
+enum smb2_commands {
+	SMB2_WITH_PAYLOAD = 1 << SMB2_READ | 1 << SMB2_WRITE,
+	SMB2_FILE_AT_72 = 1 << SMB2_CLOSE | 1 << SMB2_FLUSH | 1 << SMB2_LOCK | 1 << SMB2_IOCTL |
+			  1 << SMB2_QUERY_DIRECTORY | 1 << SMB2_CHANGE_NOTIFY,
+	SMB2_FILE_AT_80 = 1 << SMB2_READ | 1 << SMB2_WRITE | 1 << SMB2_SET_INFO,
+	SMB2_FILE_AT_88 = 1 << SMB2_QUERY_INFO,
+};
+
+/* A shift and no comparison, from which the verifier would follow each command by itself. */
+static __always_inline bool is_one_of(__u16 command, __u32 commands)
+{
+	return commands >> (command & 31) & 1;
+}
 
 struct smb2_header {
 	__u32 protocol_id;

@@ -13,6 +13,7 @@ enum aod_limit {
 	AOD_COMM_LEN = 16,     /* TASK_COMM_LEN */
 	AOD_COMMANDS = 32,     /* SMB2 has 0 (NEGOTIATE) to 19 */
 	AOD_MAX_COMPOUND = 16, /* the kernel's MAX_COMPOUND is 7 to 10 */
+	AOD_ERRNOS = 4096,     /* MAX_ERRNO and 0 */
 	AOD_BUCKETS = 28,      /* of latency: up to 2^27 us, 134 s, and what is over */
 };
 
@@ -129,11 +130,28 @@ struct aod_request {
 	char comm[AOD_COMM_LEN];
 };
 
-/* The map `waiting`: threads on their way to smb_send_rqst. */
+/* The map `waiting`: threads on their way to smb_send_rqst, and what came of it. */
 struct aod_wait {
 	__u64 entered_ns; /* compound_send_recv or cifs_call_async */
 	__u64 credits_ns; /* smb2_wait_mtu_credits before cifs_call_async, or 0 */
-	__u64 is_async;   /* entered by cifs_call_async */
+	__u64 sent_ns;    /* smb_send_rqst after it; 0: it waits to send */
+	__u64 failed_ns;  /* a request of the thread failed; 0: none, or it was told */
+	__u32 failed_xid; /* the last operation that ended by such a failure */
+	__u32 is_async;   /* entered by cifs_call_async */
+};
+
+/* The map `credit_waits`: threads inside of a function that waits for credits. */
+struct aod_credit_wait {
+	__u64 entered_ns;
+	__u64 server;
+};
+
+/* Index in the map `settings`. */
+enum aod_setting {
+	AOD_SETTING_FAILURES, /* failures are sent unless excepted */
+	AOD_SETTING_KINDS,    /* bit per enum aod_kind: lifecycle events that are sent */
+	AOD_SETTING_PAYLOADS, /* the callback of async READs is seen */
+	AOD_SETTINGS,
 };
 
 /* The map `counters`: every completed request that is not aod's own. */

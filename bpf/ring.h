@@ -26,13 +26,20 @@ struct {
 	__type(value, __u64);
 } latency_thresholds SEC(".maps");
 
-/* [0]: whether failures are sent unless excepted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, AOD_SETTINGS);
 	__type(key, __u32);
 	__type(value, __u32);
-} send_failures SEC(".maps");
+} settings SEC(".maps");
+
+/* Bit per errno: operations that fail so without a request are sent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, AOD_ERRNOS / 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} local_errors SEC(".maps");
 
 /* NTSTATUS -> the commands, a bit each, for which the default is reversed. */
 struct {
@@ -58,6 +65,31 @@ static __always_inline void count(__u32 which)
 		*counter += 1;
 }
 
+static __always_inline __u32 setting(__u32 which)
+{
+	__u32 *value = bpf_map_lookup_elem(&settings, &which);
+
+	return value ? *value : 0;
+}
+
+static __always_inline bool is_wanted_kind(__u32 kind)
+{
+	return setting(AOD_SETTING_KINDS) >> kind & 1;
+}
+
+static __always_inline bool is_wanted_error(__s32 error)
+{
+	__u32 number = -error, index = number / 64;
+	__u64 *bits = bpf_map_lookup_elem(&local_errors, &index);
+
+	return bits && *bits >> (number % 64) & 1;
+}
+
+static __always_inline bool is_own(__u32 pid)
+{
+	return bpf_map_lookup_elem(&own_processes, &pid);
+}
+
 static __always_inline bool is_slow(__u64 latency_ns, __u16 command, bool pended)
 {
 	__u32 index = command & (AOD_COMMANDS - 1);
@@ -76,13 +108,12 @@ static __always_inline bool is_failure(__u32 status)
 
 static __always_inline bool is_wanted_status(__u32 status, __u16 command)
 {
-	__u32 zero = 0, *commands, *by_default;
+	__u32 *commands;
 	bool wanted;
 
 	if (!status)
 		return false;
-	by_default = bpf_map_lookup_elem(&send_failures, &zero);
-	wanted = by_default && *by_default && is_failure(status);
+	wanted = is_failure(status) && setting(AOD_SETTING_FAILURES);
 	commands = bpf_map_lookup_elem(&status_exceptions, &status);
 	if (commands && *commands >> (command & (AOD_COMMANDS - 1)) & 1)
 		wanted = !wanted;

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +34,9 @@ from aod.names import Names
 from aod.service import Service, serve
 from aod.smb import Command as Smb
 from aod.tracer import module
+from aod.tracer.module import Module
+from aod.tracer.own import OwnProcesses
+from aod.tracer.probes import LADDER
 from aod.tracer.program import Tracer
 from tests.conftest import Collect, Told, make_config, manifest_of, names_in
 from tests.events import MS, make
@@ -69,28 +72,36 @@ class FakeTracer:
         self.calls: list[str] = []
         self.filter = Filter()
         self.sent_ns = time.monotonic_ns()
-        self.own_until_ns: dict[int, int] = {}
+        self.rung = LADDER[0]
+        self.attached = ("kprobe/smb_send_rqst",)
+        self.missing: dict[str, str] = {}
+        self.refusals: tuple[str, ...] = ()
+        self.pins = 0
+        self.own = OwnProcesses()
         self.scans = asyncio.Semaphore(0)
         self.forgotten: list[tuple[int, int]] = []
         self.command = Smb.SMB2_READ
         self._loop = asyncio.get_running_loop()
 
-    def set_filter(self, wanted: Filter) -> None:
-        self.calls.append("set_filter")
+    def climb(self, wanted: Filter, own: OwnProcesses) -> Tracer:
+        """Stand in for aod.tracer.ladder.climb."""
+        self.calls.append("climb")
         self.filter = wanted
-
-    def attach(self) -> tuple[str, ...]:
-        self.calls.append("attach")
-        return ("kprobe/smb_send_rqst",)
+        self.own = own
+        return cast(Tracer, self)
 
     def detach(self) -> None:
         self.calls.append("detach")
 
-    def ledger(self) -> dict[Count, int]:
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def counts(self) -> dict[Count, int]:
         return dict.fromkeys(Count, 0)
 
-    def forget(self, connection_id: int, message_id: int) -> None:
+    def forget(self, connection_id: int, message_id: int) -> bool:
         self.forgotten.append((connection_id, message_id))
+        return True
 
     def counters(self) -> tuple[Any, Any]:
         """Fifty reads of 8 to 16 ms, like those of the tests."""
@@ -107,14 +118,11 @@ class FakeTracer:
         self._loop.call_soon_threadsafe(self.scans.release)
         return np.zeros(1, REQUEST_KEY), requests
 
-    @contextmanager
-    def own(self, pid: int) -> Iterator[None]:
-        yield
-
 
 @pytest.fixture
-async def tracer() -> FakeTracer:
+async def tracer(monkeypatch: pytest.MonkeyPatch) -> FakeTracer:
     await asyncio.to_thread(smb.statuses)  # as serve() does it
+    monkeypatch.setattr(module, "look", lambda: Module(identity=1, users=None))
     return FakeTracer()
 
 
@@ -143,7 +151,7 @@ async def running(
     """A service that runs; yields the ring's sending end and stops it at the end."""
     stop = asyncio.Event()
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        service = Service(config, output, cast(Tracer, tracer))
+        service = Service(config, output, tracer.climb)
         group.create_task(service.run(stop))
         yield await tracer.ring.watched
         stop.set()
@@ -234,14 +242,14 @@ async def test_a_stop_while_idle_takes_less_than_a_second(
     assert time.monotonic() - started_s < 1
 
 
-async def test_the_filter_is_set_before_the_probes_and_they_go_first(
+async def test_it_is_ready_once_the_probes_are_there_and_they_go_first(
     output: OutputDirectory, tracer: FakeTracer, systemd: Notes
 ) -> None:
     async with running(make_config(output.path), output, tracer):
         assert systemd() == ["READY=1"]
 
     assert systemd() == ["STOPPING=1"]
-    assert tracer.calls == ["set_filter", "attach", "detach"]
+    assert tracer.calls == ["climb", "detach", "close"]
     assert tracer.filter.thresholds_ns[0, Smb.SMB2_READ] == 200 * MS
     assert tracer.filter.statuses.failures
 
@@ -395,10 +403,13 @@ async def test_a_request_that_waits_by_nature_is_never_looked_up(
 
 
 async def test_a_request_of_our_own_does_not_hang(
-    output: OutputDirectory, tracer: FakeTracer, script: Script
+    output: OutputDirectory, tracer: FakeTracer, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracer.own_until_ns = {7: tracer.sent_ns}
+    own = OwnProcesses()
+    with own.own(7):
+        tracer.sent_ns = time.monotonic_ns()
     tracer.sent_ns -= 6000 * MS
+    monkeypatch.setattr("aod.tracer.follower.OwnProcesses", lambda: own)
 
     async with running(watching_requests(output, 5000), output, tracer):
         for _ in range(3):
@@ -422,7 +433,7 @@ async def test_a_detector_that_raises_ends_the_service_and_is_told(
 ) -> None:
     monkeypatch.setattr(service_module, "make_detectors", lambda config: [Broken()])
 
-    service = Service(make_config(output.path), output, cast(Tracer, tracer))
+    service = Service(make_config(output.path), output, tracer.climb)
     tracer.ring.first = slow()
 
     with pytest.raises(BaseExceptionGroup) as raised:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from aod.events import Events
     from aod.filter import Filter
     from aod.names import Names
-    from aod.tracer.program import Tracer
 
 MAX_THRESHOLD_MS = 86_400_000  # as in the config
 HEADER = (
@@ -48,14 +47,14 @@ def trace(
 async def _trace(threshold_ms: float, errors: bool, as_json: bool) -> None:
     from aod.events import Count
     from aod.names import Names
-    from aod.tracer.program import Tracer
+    from aod.tracer.ladder import climb
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     names = Names()
-    with await asyncio.to_thread(Tracer) as tracer:
-        await asyncio.to_thread(_start, tracer, _filter(threshold_ms, errors), names)
+    await asyncio.to_thread(_warm_up, names)
+    with await asyncio.to_thread(climb, _filter(threshold_ms, errors)) as tracer:
         if not as_json:
             typer.echo(HEADER)
         async with asyncio.TaskGroup() as group:
@@ -64,18 +63,16 @@ async def _trace(threshold_ms: float, errors: bool, as_json: bool) -> None:
             )
             await stop.wait()
             ring.cancel()
-        lost = tracer.ledger()[Count.LOST]
+        lost = tracer.counts()[Count.LOST]
         if lost:
             typer.echo(f"lost {lost} events: the ring was full", err=True)
 
 
-def _start(tracer: "Tracer", wanted: "Filter", names: "Names") -> None:
+def _warm_up(names: "Names") -> None:
     from aod import smb
 
-    tracer.set_filter(wanted)
     names.refresh()
     smb.statuses()  # read here, not at the first event
-    tracer.attach()
 
 
 def _filter(threshold_ms: float, errors: bool) -> "Filter":

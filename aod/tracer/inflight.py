@@ -11,7 +11,7 @@ from aod.events import Events, Flag, Kind, empty
 from aod.filter import is_patient
 from aod.names import Names
 from aod.smb import Command
-from aod.tracer.program import Tracer
+from aod.tracer.follower import Follower
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +43,14 @@ _ALIKE = (
 class OpenRequests:
     """Looks at what is in flight; all of it blocks and belongs in a thread."""
 
-    def __init__(self, tracer: Tracer, names: Names) -> None:
+    def __init__(self, tracer: Follower, names: Names) -> None:
         self._tracer = tracer
         self._names = names
 
     def read(self) -> Events:
         """Return the open requests as (n,) events of kind UNANSWERED; forget what was given up."""
         keys, requests = self._tracer.open_requests()
-        events = unanswered(keys, requests, self._tracer.own_until_ns, time.monotonic_ns())
+        events = unanswered(keys, requests, self._tracer.own.until_ns, time.monotonic_ns())
         # What waits by nature may wait for days: no look into DebugData each interval for it.
         old = (events["latency_ns"] > GIVEN_UP_NS) & ~is_patient(events)
         if not old.any():
@@ -77,7 +77,8 @@ class OpenRequests:
         # A connection that is being negotiated is not listed with its requests.
         if event["command"] == Command.SMB2_NEGOTIATE or not self._names.is_given_up(*request):
             return False
-        self._tracer.forget(*request)
+        if not self._tracer.forget(*request):
+            return False  # answered meanwhile
         log.warning("request given up by cifs without an answer connection=%d mid=%d", *request)
         return True
 

@@ -1,9 +1,8 @@
-"""The BPF object: loading, probes, filter, counters."""
+"""The BPF object: loading it, attaching its probes, its filter and its maps."""
 
 import os
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterable
+from contextlib import ExitStack, closing
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self
@@ -12,27 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod.errors import TracerError
-from aod.events import COMMANDS, COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, Count
+from aod.events import (
+    COMMANDS,
+    COUNTER,
+    COUNTER_KEY,
+    REQUEST,
+    REQUEST_KEY,
+    WAIT,
+    Count,
+    Kind,
+    Setting,
+)
 from aod.filter import Filter
 from aod.tracer._libbpf import ffi, lib
+from aod.tracer.libbpf import check, find_program
+from aod.tracer.links import Links
+from aod.tracer.own import OwnProcesses
+from aod.tracer.probes import CREDITS, LADDER, PAYLOAD, Probe, Rung
 from aod.tracer.ring import Ring
 
 OBJECT = Path(str(resources.files("aod").joinpath("data/smb.bpf.o")))
 MAX_REQUESTS = 40960
 MAX_COUNTERS = 4096
-"""Entries of the maps `inflight` and `counters` (bpf/smb.bpf.c)."""
-ENDED_OWN = 256
-"""Processes of aod that are remembered after their end: a request outlives who sent it."""
-ALIVE_NS = np.iinfo(np.int64).max
-
-
-def check(result: int, call: str) -> int:
-    """Return the result of a libbpf call, or raise TracerError for its -errno."""
-    if result < 0:
-        message = ffi.string(lib.aod_messages()).decode(errors="replace").strip()
-        detail = f" ({message.splitlines()[0]})" if message else ""
-        raise TracerError(f"{call} failed{detail}", -result)
-    return result
+MAX_THREADS = 16384
+"""Entries of the maps `inflight`, `counters` and `waiting` (bpf/requests.h, counters.h)."""
 
 
 class Tracer:
@@ -41,13 +43,28 @@ class Tracer:
     Loads the object without attaching it; a context manager that takes everything out of
     the kernel at its end. All methods but `ring`'s block for up to a second: call them
     through asyncio.to_thread. cifs must be loaded, as its types are looked up in its BTF;
-    `btf` names another BTF to look in. `optional` names programs to load that are off by
-    default. Raises TracerError.
+    `btf` names another BTF to look in. `rung` says which probes to use, `hidden` names those
+    that are to be missing, and `optional` further programs to load. Raises TracerError.
     """
 
     def __init__(
-        self, path: Path = OBJECT, btf: Path | None = None, optional: tuple[str, ...] = ()
+        self,
+        path: Path = OBJECT,
+        btf: Path | None = None,
+        optional: tuple[str, ...] = (),
+        rung: Rung = LADDER[0],
+        own: OwnProcesses | None = None,
+        hidden: Collection[str] = (),
     ) -> None:
+        self.rung = rung
+        self.attached: tuple[str, ...] = ()
+        """The sections of the programs that are attached, such as "kprobe/smb_send_rqst"."""
+        self.missing: dict[str, str] = {}
+        """Why a probe that is wanted is not attached, by program."""
+        self.refusals: tuple[str, ...] = ()
+        """Why the rungs above this one could not be used."""
+        self._wanted = Filter()
+        self._unpinned: tuple[Probe, ...] = ()
         self._map_fds: dict[str, int] = {}
         self._is_closed = False
         with ExitStack() as stack:
@@ -56,83 +73,100 @@ class Tracer:
             if not self._object:
                 check(-ffi.errno, f"opening {path}")
             stack.callback(lib.bpf_object__close, self._object)
-            for name in optional:
-                check(lib.bpf_program__set_autoload(self._program(name), True), f"loading {name}")
+            probes = (probe.program for probe in (*rung.optional, *rung.needed, *CREDITS))
+            for name in (*probes, *optional):
+                program = find_program(self._object, name)
+                check(lib.bpf_program__set_autoload(program, True), f"loading {name}")
             check(lib.bpf_object__load(self._object), f"loading {path.name}")
             self.ring = stack.enter_context(Ring(self._map("events")))
-            self._attached = stack.enter_context(ExitStack())
-            self._own_until_ns: dict[int, int] = {}
+            self._links = stack.enter_context(closing(Links(self._object, hidden)))
             self._stack = stack.pop_all()
+        self.own = own or OwnProcesses()
+        self.own.tell(self._mark_own)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take everything out of the kernel."""
         # A thread that was left behind may still ask: it gets an error, not freed memory.
         self._is_closed = True
+        self.own.tell(lambda pid, own: None)
         self._stack.close()
 
-    def attach(self) -> tuple[str, ...]:
-        """Attach every loaded kprobe, the receiving end first; return the probes' names."""
-        lib.aod_forget_messages()
+    def attach(self) -> None:
+        """Attach the probes of the rung, the receiving end first.
+
+        What is optional and cannot be attached is told in `missing`.
+        """
+        wanted = CREDITS if Kind.CREDIT_WAIT in self._wanted.kinds else ()
+        optional = self._attach_optional((*self.rung.optional, *wanted))
+        self.expect_payloads(PAYLOAD in optional)
+        for probe in self.rung.needed:
+            self._links.attach(probe)
+        probes = (*optional, *self.rung.needed)
+        self.attached = tuple(self._links.section(probe) for probe in probes)
+
+    def _attach_optional(self, probes: Iterable[Probe]) -> list[Probe]:
         attached = []
-        # A request that is seen leaving must be seen returning.
-        for program in reversed(list(self._programs())):
-            section = ffi.string(lib.bpf_program__section_name(program)).decode()
-            if section.startswith("kprobe/") and lib.bpf_program__autoload(program):
-                link = lib.bpf_program__attach(program)
-                self._keep(link, f"attaching {section}")
-                attached.append(section)
-        return tuple(attached)
+        for probe in probes:
+            try:
+                self._links.attach(probe)
+                attached.append(probe)
+            except TracerError as error:
+                self.missing[probe.program] = str(error)
+        return attached
 
     def attach_uprobe(self, name: str, binary: Path, offset: int) -> None:
         """Attach one of the kprobe programs to a function of this process, for a test."""
-        link = lib.bpf_program__attach_uprobe(
-            self._program(name), False, os.getpid(), os.fsencode(binary), offset
-        )
-        self._keep(link, f"attaching {name} to {binary}")
+        self._links.attach_uprobe(name, binary, offset)
 
     def detach(self) -> None:
         """Take the probes out; what is in the ring stays."""
-        self._attached.close()
+        self._links.close()
+
+    @property
+    def pins(self) -> int:
+        """How many users of the module cifs are tracepoints of this tracer."""
+        return self._links.pins
+
+    def unpin(self) -> None:
+        """Take out the tracepoints, which do not let cifs be unloaded; kprobes stay."""
+        self._unpinned = self._links.unpin()
+
+    def pin(self) -> None:
+        """Attach the tracepoints again that `unpin` took out."""
+        self._attach_optional(self._unpinned)
+        self._unpinned = ()
+
+    def expect_payloads(self, expected: bool) -> None:
+        """Tell the probes whether the end of an async READ is seen, or only its response."""
+        self._set(self._map("settings"), "uint32_t", Setting.PAYLOADS, "uint32_t", int(expected))
 
     def set_filter(self, wanted: Filter) -> None:
         """Tell the probes which operations to send."""
+        self._wanted = wanted
         thresholds = self._map("latency_thresholds")
         for index, threshold_ns in enumerate(wanted.thresholds_ns.reshape(2 * COMMANDS)):
-            self._update(thresholds, "uint32_t", index, "uint64_t", int(threshold_ns))
+            self._set(thresholds, "uint32_t", index, "uint64_t", int(threshold_ns))
         exceptions = self._map("status_exceptions")
         for status, commands in wanted.statuses.exceptions.items():
-            self._update(exceptions, "uint32_t", status, "uint32_t", commands)
-        self._update(
-            self._map("send_failures"), "uint32_t", 0, "uint32_t", int(wanted.statuses.failures)
-        )
+            self._set(exceptions, "uint32_t", status, "uint32_t", commands)
+        errors = np.packbits(wanted.errors, bitorder="little").view("<u8")
+        for index, bits in enumerate(errors.tolist()):
+            self._set(self._map("local_errors"), "uint32_t", index, "uint64_t", bits)
+        settings = self._map("settings")
+        kinds = sum(1 << kind for kind in wanted.kinds)
+        self._set(settings, "uint32_t", Setting.KINDS, "uint32_t", kinds)
+        self._set(settings, "uint32_t", Setting.FAILURES, "uint32_t", wanted.statuses.failures)
         for status in self._keys(exceptions) - wanted.statuses.exceptions.keys():
             lib.bpf_map_delete_elem(exceptions, ffi.new("uint32_t *", status))
 
-    @contextmanager
-    def own(self, pid: int) -> Iterator[None]:
-        """Flag the requests of a process as aod's own while the context lasts."""
-        own_processes = self._map("own_processes")
-        self._update(own_processes, "uint32_t", pid, "uint8_t", 1)
-        self._own_until_ns[pid] = ALIVE_NS
-        try:
-            yield
-        finally:
-            lib.bpf_map_delete_elem(own_processes, ffi.new("uint32_t *", pid))
-            del self._own_until_ns[pid]  # to stand last: the oldest is forgotten first
-            self._own_until_ns[pid] = time.monotonic_ns()
-            ended = [pid for pid, ns in self._own_until_ns.items() if ns != ALIVE_NS]
-            for oldest in ended[:-ENDED_OWN]:
-                del self._own_until_ns[oldest]
-
-    @property
-    def own_until_ns(self) -> Mapping[int, int]:
-        """Until when each pid was a process of aod, ALIVE_NS while it is one; a copy."""
-        return dict(self._own_until_ns)
-
-    def ledger(self) -> dict[Count, int]:
-        """Return the counters, summed over the CPUs."""
+    def counts(self) -> dict[Count, int]:
+        """Return the counters of the kernel's side, summed over the CPUs."""
         per_cpu = ffi.new("uint64_t[]", lib.libbpf_num_possible_cpus())
         totals = {}
         for count in Count:
@@ -145,36 +179,27 @@ class Tracer:
         """Return what is sent and unanswered: keys (n,) REQUEST_KEY, requests (n,) REQUEST."""
         return self._entries("inflight", MAX_REQUESTS, REQUEST_KEY, REQUEST)
 
-    def forget(self, connection_id: int, message_id: int) -> None:
-        """Take a request out of the map `inflight`; nothing when it is not there."""
+    def forget(self, connection_id: int, message_id: int) -> bool:
+        """Take a request out of the map `inflight`; return whether it was there."""
         key = ffi.new("struct aod_request_key *", (connection_id, message_id))
-        lib.bpf_map_delete_elem(self._map("inflight"), key)
+        return bool(lib.bpf_map_delete_elem(self._map("inflight"), key) == 0)
 
     def counters(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what was counted since the load: keys (n,) COUNTER_KEY, counters (n,) COUNTER."""
         return self._entries("counters", MAX_COUNTERS, COUNTER_KEY, COUNTER)
 
-    def waiting_threads(self) -> set[int]:
-        """Return the ids of the threads that entered cifs and have sent nothing since."""
-        return self._keys(self._map("waiting"))
+    def threads(self) -> tuple[NDArray[np.uint32], NDArray[np.void]]:
+        """Return who has called cifs of late: thread ids (n,), what they did (n,) WAIT.
+
+        One whose `sent_ns` is 0 was on its way to send, and may have ended since.
+        """
+        return self._entries("waiting", MAX_THREADS, np.dtype(np.uint32), WAIT)
 
     def run(self, name: str, context: bytes) -> int:
         """Run a `syscall` program on its C struct, given as bytes; return what it returns."""
-        program_fd = lib.bpf_program__fd(self._program(name))
+        program_fd = lib.bpf_program__fd(find_program(self._object, name))
         buffer = ffi.from_buffer(bytearray(context))
         return check(lib.aod_run(program_fd, buffer, len(context)), f"running {name}")
-
-    def _programs(self) -> Iterator[Any]:
-        program = lib.bpf_object__next_program(self._object, ffi.NULL)
-        while program:
-            yield program
-            program = lib.bpf_object__next_program(self._object, program)
-
-    def _program(self, name: str) -> Any:
-        program = lib.bpf_object__find_program_by_name(self._object, name.encode())
-        if not program:
-            raise TracerError(f"the BPF object has no program {name}")
-        return program
 
     def _map(self, name: str) -> int:
         if self._is_closed:
@@ -184,14 +209,16 @@ class Tracer:
             self._map_fds[name] = check(found, f"finding the map {name}")
         return self._map_fds[name]
 
-    def _keep(self, link: Any, call: str) -> None:
-        if not link:
-            check(-ffi.errno, call)
-        self._attached.callback(lib.bpf_link__destroy, link)
+    def _mark_own(self, pid: int, own: bool) -> None:
+        own_processes = self._map("own_processes")
+        if own:
+            self._set(own_processes, "uint32_t", pid, "uint8_t", 1)
+        else:
+            lib.bpf_map_delete_elem(own_processes, ffi.new("uint32_t *", pid))
 
     def _entries(
-        self, name: str, capacity: int, key: np.dtype[np.void], value: np.dtype[np.void]
-    ) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        self, name: str, capacity: int, key: np.dtype[Any], value: np.dtype[np.void]
+    ) -> tuple[NDArray[Any], NDArray[np.void]]:
         keys, values = np.empty(capacity, key), np.empty(capacity, value)
         pointers = ffi.from_buffer(keys), ffi.from_buffer(values)
         count = check(
@@ -200,9 +227,9 @@ class Tracer:
         return keys[:count].copy(), values[:count].copy()
 
     @staticmethod
-    def _update(map_fd: int, key_type: str, key: int, value_type: str, value: int) -> None:
+    def _set(map_fd: int, key_type: str, key: int, value_type: str, value: int) -> None:
         pointers = ffi.new(f"{key_type} *", key), ffi.new(f"{value_type} *", value)
-        check(lib.bpf_map_update_elem(map_fd, *pointers, 0), "setting the filter")
+        check(lib.bpf_map_update_elem(map_fd, *pointers, 0), "writing to a map")
 
     @staticmethod
     def _keys(map_fd: int) -> set[int]:
@@ -211,8 +238,3 @@ class Tracer:
             keys.add(following[0])
             key = ffi.new("uint32_t *", following[0])
         return keys
-
-
-def libbpf_version() -> str:
-    """Return the version of the libbpf in use, such as "v1.1"."""
-    return str(ffi.string(lib.libbpf_version_string()).decode())

@@ -31,6 +31,7 @@ class Fake:
 
     def __init__(self, tracer: Tracer) -> None:
         self.tracer = tracer
+        tracer.expect_payloads(True)
         tracer.set_filter(Filter(thresholds_ns=np.zeros((2, COMMANDS), np.uint64)))
 
     def send(self, *requests: Request, connection_id: int = 1, flags: int = 0) -> None:

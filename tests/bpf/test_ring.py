@@ -58,7 +58,7 @@ def test_a_full_ring_counts_every_loss(tracer: Tracer) -> None:
 
     read = sum(batch.size for batch in read_all(tracer))
 
-    ledger = tracer.ledger()
+    ledger = tracer.counts()
     assert ledger[Count.EVENTS] == 50_000
     assert read + ledger[Count.LOST] == 50_000
     assert read == RING_BYTES // RECORD_BYTES
@@ -80,7 +80,7 @@ async def test_nothing_is_missed_across_hold_offs(tracer: Tracer) -> None:
 
     def keep(events: Events) -> None:
         seen.append(events.size)
-        if sum(seen) + tracer.ledger()[Count.LOST] >= total:
+        if sum(seen) + tracer.counts()[Count.LOST] >= total:
             done.set()
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
@@ -90,7 +90,7 @@ async def test_nothing_is_missed_across_hold_offs(tracer: Tracer) -> None:
         await done.wait()
         watch.cancel()
 
-    assert sum(seen) + tracer.ledger()[Count.LOST] == total
+    assert sum(seen) + tracer.counts()[Count.LOST] == total
 
 
 async def test_a_failing_receiver_ends_the_watch(tracer: Tracer) -> None:
@@ -113,4 +113,4 @@ def test_the_generator_runs_while_the_ring_is_read(tracer: Tracer) -> None:
 
     read += sum(batch.size for batch in read_all(tracer))
 
-    assert read + tracer.ledger()[Count.LOST] == 1_000_000
+    assert read + tracer.counts()[Count.LOST] == 1_000_000

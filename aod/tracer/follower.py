@@ -1,0 +1,183 @@
+"""A tracer for as long as cifs is there, and again when it comes back."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aod.errors import TracerError
+from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Events
+from aod.filter import Filter
+from aod.tracer import module
+from aod.tracer.ladder import climb
+from aod.tracer.ledger import Ledger, ledger_of
+from aod.tracer.module import Module
+from aod.tracer.own import OwnProcesses
+from aod.tracer.program import Tracer
+
+log = logging.getLogger(__name__)
+
+Climb = Callable[[Filter, OwnProcesses], Tracer]
+
+
+class Follower:
+    """Loads a tracer when cifs comes, and takes it out when cifs goes.
+
+    Kprobes die in silence when the module is unloaded; tracepoints do not let it go: they are
+    taken out once nobody else uses it. What is counted goes on over the loads. All methods
+    but `run` block for up to a second and may be called from any thread.
+    """
+
+    def __init__(self, wanted: Filter, climb: Climb = climb) -> None:
+        self.own = OwnProcesses()
+        self._wanted = wanted
+        self._climb = climb
+        self._lock = threading.Lock()
+        self._tracer: Tracer | None = None
+        self._module: Module | None = None
+        self._past = Ledger()
+        self._unanswered = 0
+
+    async def run(
+        self,
+        interval_s: float,
+        on_events: Callable[[Events], None],
+        on_change: Callable[[Tracer | None], None],
+    ) -> None:
+        """Follow cifs until cancelled; the tracer stays loaded then, for `finish`.
+
+        `on_change` is called with the tracer when one was attached, and with None when cifs
+        is not there. Raises TracerError when the probes cannot be attached.
+        """
+        async with aclosing(module.changes(interval_s)) as modules, asyncio.TaskGroup() as group:
+            ring: asyncio.Task[None] | None = None
+            is_first = True
+            async for found in modules:
+                if self._tracer and self._is_another(found):
+                    if ring:
+                        ring.cancel()
+                    await self._unload(on_events)
+                    log.warning("cifs was unloaded: waiting for it")
+                    on_change(None)
+                if not self._tracer and found and await self._load(found):
+                    assert self._tracer
+                    on_change(self._tracer)
+                    ring = group.create_task(self._tracer.ring.watch(on_events), name="ring")
+                elif not self._tracer and is_first:
+                    on_change(None)
+                elif self._tracer and found:
+                    await asyncio.to_thread(self._let_go, found)
+                is_first = False
+
+    async def finish(self, on_events: Callable[[Events], None]) -> None:
+        """Take the probes out and hand over what is left in the ring; maps can still be read."""
+        if self._tracer:
+            await asyncio.to_thread(self._tracer.detach)
+            await self._drain(self._tracer, on_events)
+
+    def close(self) -> None:
+        """Take everything out of the kernel."""
+        with self._lock:
+            if self._tracer:
+                self._tracer.close()
+            self._tracer = None
+
+    @property
+    def tracer(self) -> Tracer | None:
+        """The tracer that is attached now."""
+        return self._tracer
+
+    def ledger(self) -> Ledger:
+        """Return the books since the start, all loads of cifs together."""
+        with self._using() as tracer:
+            return self._past + self._present(tracer) if tracer else self._past
+
+    def open_requests(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        """Return what is sent and unanswered, as Tracer does."""
+        with self._using() as tracer:
+            if tracer:
+                return tracer.open_requests()
+        return np.empty(0, REQUEST_KEY), np.empty(0, REQUEST)
+
+    def threads(self) -> tuple[NDArray[np.uint32], NDArray[np.void]]:
+        """Return who has called cifs of late, as Tracer does."""
+        with self._using() as tracer:
+            if tracer:
+                return tracer.threads()
+        return np.empty(0, np.uint32), np.empty(0, WAIT)
+
+    def counters(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        """Return what was counted since cifs was loaded, as Tracer does."""
+        with self._using() as tracer:
+            if tracer:
+                return tracer.counters()
+        return np.empty(0, COUNTER_KEY), np.empty(0, COUNTER)
+
+    def forget(self, connection_id: int, message_id: int) -> bool:
+        """Take a request out of what is open, as unanswered; return whether it was there."""
+        with self._using() as tracer:
+            if not tracer or not tracer.forget(connection_id, message_id):
+                return False
+            self._unanswered += 1
+            return True
+
+    @contextmanager
+    def _using(self) -> Iterator[Tracer | None]:
+        with self._lock:
+            yield self._tracer
+
+    def _present(self, tracer: Tracer) -> Ledger:
+        still_open = tracer.open_requests()[0].size
+        return ledger_of(tracer.counts(), self._unanswered, still_open)
+
+    def _is_another(self, found: Module | None) -> bool:
+        return not found or not self._module or found.identity != self._module.identity
+
+    async def _load(self, found: Module) -> bool:
+        try:
+            tracer = await asyncio.to_thread(self._climb, self._wanted, self.own)
+        except TracerError:
+            if await asyncio.to_thread(module.look) == found:
+                raise
+            return False  # cifs went while its types were looked up
+        with self._lock:
+            self._tracer, self._module = tracer, found
+        return True
+
+    async def _unload(self, on_events: Callable[[Events], None]) -> None:
+        tracer = self._tracer
+        assert tracer
+        await self._drain(tracer, on_events)
+        await asyncio.to_thread(self._fold)
+
+    def _fold(self) -> None:
+        with self._lock:
+            assert self._tracer
+            ended = self._present(self._tracer)
+            # With cifs went its connections: nothing can be answered any more.
+            self._past += replace(ended, unanswered=ended.unanswered + ended.open, open=0)
+            self._unanswered = 0
+            self._tracer.close()
+            self._tracer = self._module = None
+
+    @staticmethod
+    async def _drain(tracer: Tracer, on_events: Callable[[Events], None]) -> None:
+        while (events := tracer.ring.read()).size:
+            on_events(events)
+            await asyncio.sleep(0)
+
+    def _let_go(self, found: Module) -> None:
+        """Unpin the module when only we use it, and pin it again when others do."""
+        with self._using() as tracer:
+            if not tracer or found.users is None:
+                return
+            others = found.users - tracer.pins
+            if not others and tracer.pins:
+                tracer.unpin()
+            elif others and not tracer.pins:
+                tracer.pin()

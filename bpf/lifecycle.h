@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What happens to connections and sessions, and what fails without a request. */
+#ifndef AOD_LIFECYCLE_H
+#define AOD_LIFECYCLE_H
+
+#include "requests.h"
+
+enum { LONG_CREDIT_WAIT_NS = 1000000 };
+
+/* LRU: a thread that is killed inside leaves its entry. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct aod_credit_wait);
+} credit_waits SEC(".maps");
+
+/* An event of now and of this thread, or NULL when it is not wanted or lost. */
+static __always_inline struct aod_event *begin_event(__u32 kind, __u32 cause)
+{
+	__u64 process = bpf_get_current_pid_tgid();
+	struct aod_event *event;
+
+	if (!is_wanted_kind(kind))
+		return NULL;
+	event = reserve_event();
+	if (!event)
+		return NULL;
+	event->time_ns = bpf_ktime_get_ns();
+	event->kind = kind;
+	event->cause = cause;
+	event->pid = process >> 32;
+	event->tid = process;
+	event->uid = bpf_get_current_uid_gid();
+	event->cgroup_id = bpf_get_current_cgroup_id();
+	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	if (is_own(event->pid))
+		event->flags = AOD_SELF;
+	return event;
+}
+
+static __always_inline int reconnected(__u64 message_id, __u64 connection_id, __u32 cause)
+{
+	struct aod_event *event;
+	__u64 zero = 0;
+
+	/* Message ids restart at 0, and no answer of before can come any more. */
+	bpf_map_update_elem(&first_completed, &connection_id, &zero, BPF_ANY);
+	event = begin_event(AOD_RECONNECT, cause);
+	if (!event)
+		return 0;
+	event->connection_id = connection_id;
+	event->message_id = message_id;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+static __always_inline int session_expired(__u32 tree_id, __u64 session_id, __u16 command,
+					   __u64 message_id)
+{
+	struct aod_event *event = begin_event(AOD_SESSION_EXPIRED, 0);
+
+	if (!event)
+		return 0;
+	event->tree_id = tree_id;
+	event->session_id = session_id;
+	event->command = command;
+	event->message_id = message_id;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+static __always_inline int credits_changed(__u64 message_id, __u64 connection_id, int credits,
+					   int in_flight, __u32 cause)
+{
+	struct aod_event *event = begin_event(AOD_CREDIT_WAIT, cause);
+
+	if (!event)
+		return 0;
+	event->connection_id = connection_id;
+	event->message_id = message_id;
+	event->credits_granted = credits;
+	event->in_flight = in_flight;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+static __always_inline int tree_connected(__u32 tree_id, __u64 session_id, int error)
+{
+	struct aod_event *event = begin_event(AOD_TREE_CONNECT, 0);
+
+	if (!event)
+		return 0;
+	event->tree_id = tree_id;
+	event->session_id = session_id;
+	event->error = error;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+/*
+ * Whether the operation that fails now had a request that failed. An operation
+ * within another one ends first and has the higher xid: the outer one then
+ * fails for the same reason.
+ */
+static __always_inline bool had_failed_request(__u32 xid)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct aod_wait *wait = bpf_map_lookup_elem(&waiting, &tid);
+
+	if (!wait)
+		return false;
+	if (wait->failed_ns) {
+		wait->failed_ns = 0;
+		wait->failed_xid = xid;
+		return true;
+	}
+	return (__s32)(xid - wait->failed_xid) < 0;
+}
+
+static __always_inline int operation_failed(__u32 xid, int error)
+{
+	struct aod_event *event;
+
+	if (had_failed_request(xid) || !is_wanted_error(error))
+		return 0;
+	event = begin_event(AOD_UNSENT, 0);
+	if (!event)
+		return 0;
+	event->error = error;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+static __always_inline int credit_wait_entered(struct TCP_Server_Info *server)
+{
+	struct aod_credit_wait wait = {
+		.entered_ns = bpf_ktime_get_ns(),
+		.server = (__u64)server,
+	};
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	bpf_map_update_elem(&credit_waits, &tid, &wait, BPF_ANY);
+	return 0;
+}
+
+static __always_inline int credit_wait_left(int error)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct aod_credit_wait *found = bpf_map_lookup_elem(&credit_waits, &tid), wait;
+	struct TCP_Server_Info *server;
+	struct aod_event *event;
+	struct aod_wait *thread;
+
+	if (!found)
+		return 0;
+	wait = *found;
+	bpf_map_delete_elem(&credit_waits, &tid);
+	thread = bpf_map_lookup_elem(&waiting, &tid);
+	if (error && thread)
+		thread->failed_ns = bpf_ktime_get_ns();
+	if (!error && bpf_ktime_get_ns() - wait.entered_ns < LONG_CREDIT_WAIT_NS)
+		return 0;
+	event = begin_event(AOD_CREDIT_WAIT, AOD_CAUSE_CREDITS_AWAITED);
+	if (!event)
+		return 0;
+	server = (void *)wait.server;
+	event->latency_ns = event->queue_ns = event->time_ns - wait.entered_ns;
+	event->connection_id = connection_of(server);
+	event->error = error;
+	if (bpf_core_field_exists(server->credits))
+		event->credits_granted = BPF_CORE_READ(server, credits);
+	event->in_flight = in_flight_of(server);
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+#endif
