@@ -21,6 +21,7 @@ from tests.vm.lab.cache import Cache
 from tests.vm.lab.channel import Channel
 from tests.vm.lab.debian import Source, sources
 from tests.vm.lab.errors import DownloadError
+from tests.vm.lab.kernel import newest
 
 
 def test_what_is_written_through_the_mount_reaches_the_servers_disk(vm: Machine) -> None:
@@ -220,3 +221,14 @@ def test_suite_of_another_release_comes_from_the_configured_mirror() -> None:
 def test_machine_without_a_debian_archive_is_told_so() -> None:
     with pytest.raises(DownloadError, match="no Debian archive"):
         sources("bookworm", [])
+
+
+def test_newest_kernel_of_a_line_is_the_highest_number() -> None:
+    packages = ["linux-image-6.18.9+deb13-amd64", "linux-image-6.18.15+deb13-amd64"]
+
+    assert newest("6.18", [*packages, "linux-image-6.19.14+deb13-amd64"]) == packages[1]
+
+
+def test_line_that_left_the_archive_is_told_so() -> None:
+    with pytest.raises(DownloadError, match=r"no kernel 6\.18"):
+        newest("6.18", ["linux-image-6.180.1+deb13-amd64"])

@@ -48,7 +48,9 @@ def _act(lab: Lab, arguments: argparse.Namespace) -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m tests.vm.lab", description=__doc__)
-    parser.add_argument("--suite", default=DEFAULT_SUITE, help="Debian suite of the kernel")
+    parser.add_argument(
+        "--suite", default=DEFAULT_SUITE, help="Debian suite of the kernel, or SUITE@LINE"
+    )
     parser.add_argument("--payload", type=Path, help="directory to mount at /opt/aod")
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("build", help="build all that is not in the cache")

@@ -88,6 +88,11 @@ class Archive:
         listing = self._apt("apt-cache", "depends", "--recurse", "--important", package)
         return [row for row in listing.splitlines() if row and not row.startswith((" ", "<"))]
 
+    def names(self, pattern: str) -> list[str]:
+        """Return the packages whose whole name matches a regular expression."""
+        listing = self._apt("apt-cache", "search", "--names-only", f"^{pattern}$")
+        return [row.split()[0] for row in listing.splitlines()]
+
     def version(self, package: str) -> str:
         """Return the newest version of a package in this suite."""
         record = self._apt("apt-cache", "show", "--no-all-versions", package)
@@ -110,6 +115,8 @@ class Archive:
             "Dir::Etc::sourcelist": self.place / "sources.list",
             "Dir::Etc::sourceparts": self.place / "parts",
             "APT::Architecture": "amd64",
+            # A mirror may lag behind; the lists are signed all the same.
+            "Acquire::Check-Valid-Until": "false",
             # apt would else fetch as the user _apt, who cannot write below a 0700 folder.
             "APT::Sandbox::User": "root",
         }

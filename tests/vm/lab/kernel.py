@@ -1,22 +1,29 @@
-"""Fetch a stock Debian kernel with its modules, without installing it."""
+"""Fetch a stock Debian kernel with its modules, without installing it.
+
+A kernel is named by its suite, which means the suite's newest, or as `SUITE@LINE` when a suite has
+several: `trixie-backports@6.18` is the newest 6.18 that is left there.
+"""
 
 import logging
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.vm.lab import host
 from tests.vm.lab.cache import Cache
 from tests.vm.lab.debian import Archive
-from tests.vm.lab.errors import LabError
+from tests.vm.lab.errors import DownloadError, LabError
 
 log = logging.getLogger(__name__)
 
 _META_PACKAGE = "linux-image-amd64"
-# From 6.19 on linux-image is a stub; the files are in linux-binary and linux-modules.
-_FILES_PACKAGE = re.compile(r"linux-(image|binary|modules)-\d.*-amd64")
+# No hyphen within the version: that leaves out the flavours cloud and rt.
+_FLAVOUR = "linux-image-[0-9][^-]*-amd64"
+# From 6.19 on linux-image is a stub: vmlinuz is in linux-binary, and modules.builtin, which depmod
+# reads, in linux-base.
+_FILES_PACKAGE = re.compile(r"linux-(image|base|binary|modules)-\d.*-amd64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +76,40 @@ def fetch(cache: Cache, suite: str) -> Kernel:
     return Kernel(cache.newest(kind) or _download(cache, kind, suite))
 
 
+def newest(line: str, packages: Iterable[str]) -> str:
+    """Return the package of the newest kernel of a line such as 6.18.
+
+    Raises DownloadError when there is none.
+    """
+    found = [package for package in packages if package.startswith(f"linux-image-{line}.")]
+    if not found:
+        raise DownloadError(f"the archive has no kernel {line} any more: name another line")
+    return max(found, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+
+
 def _download(cache: Cache, kind: str, suite: str) -> Path:
     apt_place = cache.root / f"apt-{suite}"
     with cache.lock("download"):
         shutil.rmtree(apt_place, ignore_errors=True)
         try:
             log.info("asking the archive for the newest kernel suite=%s", suite)
-            archive = Archive.open(apt_place, suite)
-            key = archive.version(_META_PACKAGE).replace("/", "_")
-            return cache.entry(kind, key, lambda place: _unpack(archive, place))
+            name, _, line = suite.partition("@")
+            archive = Archive.open(apt_place, name)
+            package = newest(line, archive.names(_FLAVOUR)) if line else _META_PACKAGE
+            key = archive.version(package).replace("/", "_")
+            return cache.entry(kind, key, lambda place: _unpack(archive, package, place))
         finally:
             shutil.rmtree(apt_place, ignore_errors=True)
 
 
-def _unpack(archive: Archive, place: Path) -> None:
-    packages = [p for p in archive.dependencies(_META_PACKAGE) if _FILES_PACKAGE.fullmatch(p)]
-    for package in packages:
-        archive.unpack(package, place)
+def _unpack(archive: Archive, package: str, place: Path) -> None:
+    packages = [p for p in archive.dependencies(package) if _FILES_PACKAGE.fullmatch(p)]
+    for part in packages:
+        archive.unpack(part, place)
     _link_modules(place)
     releases = [folder.name for folder in (place / "usr/lib/modules").glob("*")]
     if len(releases) != 1:
-        raise LabError(f"{_META_PACKAGE} brought modules of {releases or 'no kernel'}: {packages}")
+        raise LabError(f"{package} brought modules of {releases or 'no kernel'}: {packages}")
     host.run(["depmod", "-b", place, releases[0]], timeout_s=120)
 
 
