@@ -148,16 +148,30 @@ static __always_inline void remember(const struct aod_request_key *key,
 		count(AOD_COUNT_UNTRACKED);
 }
 
-/* The thread's start time for a request that it sends at `now`. */
-static __always_inline struct aod_wait end_wait(__u32 tid, __u64 now)
+/* The entry of this thread, made when it is not there. */
+static __always_inline struct aod_wait *this_thread(void)
 {
-	struct aod_wait *found = bpf_map_lookup_elem(&waiting, &tid);
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct aod_wait *wait = bpf_map_lookup_elem(&waiting, &tid);
+	static const struct aod_wait nothing;
+
+	if (wait)
+		return wait;
+	bpf_map_update_elem(&waiting, &tid, &nothing, BPF_ANY);
+	return bpf_map_lookup_elem(&waiting, &tid);
+}
+
+/* The thread's start time for a request that it sends at `now`. */
+static __always_inline struct aod_wait end_wait(__u64 now)
+{
+	struct aod_wait *found = this_thread();
 	struct aod_wait wait = {.entered_ns = now};
 
-	if (found && !found->sent_ns) {
-		found->sent_ns = now;
+	if (!found)
+		return wait;
+	if (found->entered_ns && !found->sent_ns)
 		wait = *found;
-	}
+	found->sent_ns = now;
 	return wait;
 }
 
@@ -276,7 +290,7 @@ static __always_inline int request_sent(struct TCP_Server_Info *server, int requ
 					struct smb_rqst *rqst, int flags)
 {
 	__u64 now = bpf_ktime_get_ns();
-	struct aod_wait wait = end_wait(bpf_get_current_pid_tgid(), now);
+	struct aod_wait wait = end_wait(now);
 	struct sending sending = {
 		.server = server,
 		.connection_id = connection_of(server),
@@ -438,19 +452,6 @@ static __always_inline int request_ended(void *first, void *second)
 	emit(&key, request, server, &ended);
 	bpf_map_delete_elem(&inflight, &key);
 	return 0;
-}
-
-/* The entry of this thread, made when it is not there. */
-static __always_inline struct aod_wait *this_thread(void)
-{
-	__u32 tid = bpf_get_current_pid_tgid();
-	struct aod_wait *wait = bpf_map_lookup_elem(&waiting, &tid);
-	static const struct aod_wait nothing;
-
-	if (wait)
-		return wait;
-	bpf_map_update_elem(&waiting, &tid, &nothing, BPF_ANY);
-	return bpf_map_lookup_elem(&waiting, &tid);
 }
 
 static __always_inline int entered(bool is_async)

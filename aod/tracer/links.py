@@ -9,7 +9,7 @@ from typing import Any
 
 from aod.errors import TracerError
 from aod.tracer._libbpf import ffi, lib
-from aod.tracer.libbpf import check, find_program
+from aod.tracer.libbpf import find_program
 from aod.tracer.probes import Probe
 
 TRACEPOINT = "raw_tp/"
@@ -31,10 +31,9 @@ class Links:
         function = section.partition("/")[2]
         if not {probe.program, function}.isdisjoint(self._hidden):
             raise TracerError(f"attaching {section} failed (hidden)", errno.ENOENT)
-        lib.aod_forget_messages()
         link = lib.bpf_program__attach(find_program(self._object, probe.program))
         if not link:
-            check(-ffi.errno, f"attaching {section}")
+            raise TracerError(f"attaching {section} failed", ffi.errno)
         if section.startswith(TRACEPOINT):
             self._tracepoints.callback(lib.bpf_link__destroy, link)
             self._pinned.append(probe)
@@ -47,7 +46,7 @@ class Links:
             find_program(self._object, name), False, os.getpid(), os.fsencode(binary), offset
         )
         if not link:
-            check(-ffi.errno, f"attaching {name} to {binary}")
+            raise TracerError(f"attaching {name} to {binary} failed", ffi.errno)
         self._kprobes.callback(lib.bpf_link__destroy, link)
 
     def section(self, probe: Probe) -> str:

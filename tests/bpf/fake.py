@@ -4,13 +4,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aod.events import COMMANDS, Events
+from aod.events import COMMANDS, ERRNOS, Events, Kind
 from aod.filter import Filter
 from aod.smb import Command
 from aod.tracer.program import Tracer
 
 RELATED = 4
 ASYNC = 2
+LIFECYCLE = (
+    "session_id",
+    "connection_id",
+    "message_id",
+    "tree_id",
+    "command",
+    "status",
+    "xid",
+    "error",
+)
+"""The fields of struct fake_lifecycle."""
+
+
+EVERYTHING = Filter(
+    thresholds_ns=np.zeros((2, COMMANDS), np.uint64),
+    kinds=frozenset(Kind),
+    errors=np.ones(ERRNOS, np.bool),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +50,7 @@ class Fake:
     def __init__(self, tracer: Tracer) -> None:
         self.tracer = tracer
         tracer.expect_payloads(True)
-        tracer.set_filter(Filter(thresholds_ns=np.zeros((2, COMMANDS), np.uint64)))
+        tracer.set_filter(EVERYTHING)
 
     def send(self, *requests: Request, connection_id: int = 1, flags: int = 0) -> None:
         """Send one compound."""
@@ -64,6 +82,13 @@ class Fake:
         """Enter `sync`, `async` or `wait_credits` as this thread."""
         prefix = "fake_" if name == "wait_credits" else "fake_enter_"
         self.tracer.run(prefix + name, bytes(8))
+
+    def tell(self, what: str, **fields: int) -> None:
+        """Call the tracepoint or probe `what` (fake_cifs.bpf.c) with some of LIFECYCLE."""
+        values = np.zeros(len(LIFECYCLE), np.int64)
+        for name, value in fields.items():
+            values[LIFECYCLE.index(name)] = value
+        self.tracer.run(f"fake_{what}", values.tobytes())
 
     def events(self) -> Events:
         """Return what came through the ring."""

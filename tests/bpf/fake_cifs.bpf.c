@@ -46,6 +46,7 @@ static __always_inline struct fake *the_fake(__u64 connection_id)
 		it->server.conn_id = connection_id;
 		it->server.pdu_size = 76;
 		it->server.in_flight = 3;
+		it->server.credits = 40;
 	}
 	return it;
 }
@@ -126,4 +127,58 @@ SEC("syscall")
 int fake_wait_credits(struct pt_regs *ctx)
 {
 	return credits_awaited();
+}
+
+struct fake_lifecycle {
+	__u64 session_id, connection_id, message_id, tree_id, command, status, xid, error;
+};
+
+SEC("syscall")
+int fake_reconnect(struct fake_lifecycle *ctx)
+{
+	return reconnected(ctx->message_id, ctx->connection_id, AOD_CAUSE_RECONNECT);
+}
+
+SEC("syscall")
+int fake_session_expiry(struct fake_lifecycle *ctx)
+{
+	return session_expired(ctx->tree_id, ctx->session_id, ctx->command, ctx->message_id);
+}
+
+SEC("syscall")
+int fake_tree_connect(struct fake_lifecycle *ctx)
+{
+	return tree_connected(ctx->tree_id, ctx->session_id, ctx->error);
+}
+
+SEC("syscall")
+int fake_failure(struct fake_lifecycle *ctx)
+{
+	return operation_failed(ctx->xid, ctx->error);
+}
+
+SEC("syscall")
+int fake_credit_wait(struct fake_lifecycle *ctx)
+{
+	struct fake *it = the_fake(ctx->connection_id);
+
+	return it ? credit_wait_entered(&it->server) : -ENOENT;
+}
+
+SEC("syscall")
+int fake_credits(struct fake_lifecycle *ctx)
+{
+	return credit_wait_left(ctx->error);
+}
+
+SEC("syscall")
+int fake_command(struct fake_lifecycle *ctx)
+{
+	return command_entered(ctx->tree_id, ctx->session_id, ctx->command, ctx->message_id);
+}
+
+SEC("syscall")
+int fake_status(struct fake_lifecycle *ctx)
+{
+	return command_left(ctx->session_id, ctx->message_id, ctx->status);
 }

@@ -19,6 +19,7 @@ struct smb_rqst {
 struct TCP_Server_Info {
 	unsigned long long conn_id;
 	unsigned int pdu_size;
+	int credits;
 	unsigned int in_flight;
 } server;
 
