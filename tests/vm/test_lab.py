@@ -16,10 +16,11 @@ from tests.vm.lab import (
     Lab,
     LabError,
     Machine,
+    host,
 )
 from tests.vm.lab.cache import Cache
 from tests.vm.lab.channel import Channel
-from tests.vm.lab.debian import Source, sources
+from tests.vm.lab.debian import Source, file_in, sources
 from tests.vm.lab.errors import DownloadError
 from tests.vm.lab.kernel import newest
 
@@ -232,3 +233,25 @@ def test_newest_kernel_of_a_line_is_the_highest_number() -> None:
 def test_line_that_left_the_archive_is_told_so() -> None:
     with pytest.raises(DownloadError, match=r"no kernel 6\.18"):
         newest("6.18", ["linux-image-6.180.1+deb13-amd64"])
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package with two files."""
+    for name in ("DEBIAN/control", "usr/lib/a/cifs.ko", "usr/lib/b/cifs.ko"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    fields = "Package: p\nVersion: 1\nArchitecture: all\nMaintainer: m\nDescription: d\n"
+    (tmp_path / "DEBIAN/control").write_text(fields)
+    tmp_path.chmod(0o755)
+    host.run(["dpkg-deb", "--build", tmp_path, tmp_path / "p.deb"], timeout_s=60)
+    return tmp_path / "p.deb"
+
+
+def test_one_file_of_a_package_is_found_by_its_path(package: Path) -> None:
+    assert file_in(package, "*/b/cifs.ko") == b"usr/lib/b/cifs.ko"
+
+
+def test_file_that_a_package_has_not_is_told(package: Path) -> None:
+    with pytest.raises(DownloadError, match=r"p\.deb has no file \*\.xz"):
+        file_in(package, "*.xz")

@@ -1,7 +1,10 @@
 """Find the Debian archive that this machine is configured for, and fetch packages from it."""
 
+import subprocess
+import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Self
 
@@ -100,12 +103,21 @@ class Archive:
 
     def unpack(self, package: str, target: Path) -> None:
         """Download a package and unpack its files into `target`; none of its scripts run."""
+        file = self._download(package)
+        host.run(["dpkg", "-x", file, target], timeout_s=300)
+        file.unlink()
+
+    def unpack_one(self, package: str, pattern: str, target: Path) -> None:
+        """Download a package and unpack to `target` the one file whose path in it matches."""
+        file = self._download(package)
+        target.write_bytes(file_in(file, pattern))
+        file.unlink()
+
+    def _download(self, package: str) -> Path:
         downloads = self.place / "downloads"
         downloads.mkdir(exist_ok=True)
         self._apt("apt-get", "download", package, timeout_s=_DOWNLOAD_TIMEOUT_S, cwd=downloads)
-        for file in downloads.glob("*.deb"):
-            host.run(["dpkg", "-x", file, target], timeout_s=300)
-            file.unlink()
+        return next(downloads.glob("*.deb"))
 
     def _apt(self, tool: str, *words: str, timeout_s: float = 60.0, cwd: Path | None = None) -> str:
         options = {
@@ -124,3 +136,20 @@ class Archive:
         return host.run(
             [tool, "-q", *flags, *words], timeout_s=timeout_s, cwd=cwd, failure=DownloadError
         )
+
+
+def file_in(package: Path, pattern: str) -> bytes:
+    """Return what is in the first file of a package whose path matches; the rest stays packed.
+
+    Raises DownloadError when none does.
+    """
+    command = ["dpkg-deb", "--fsys-tarfile", str(package)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as unpacking:
+        try:
+            with tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive:
+                for member in archive:
+                    if fnmatch(member.name, pattern) and (file := archive.extractfile(member)):
+                        return file.read()
+        finally:
+            unpacking.kill()
+    raise DownloadError(f"{package.name} has no file {pattern}")
