@@ -6,7 +6,7 @@ PYTHON := $(VENV)/bin/python
 AS_ROOT := $(shell [ $$(id -u) = 0 ] || echo sudo --preserve-env)
 SOURCES := $(wildcard aod/*.py aod/*/*.py aod/tracer/ring.c aod/data/*.csv bpf/*) build.py setup.py pyproject.toml
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench btf clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -40,6 +40,10 @@ format: setup ## bring the code into its form
 
 bench: setup ## measure the ring on this machine
 	$(AS_ROOT) $(PYTHON) -m tests.bench.ring
+
+KERNEL ?= bookworm
+btf: setup ## types of KERNEL (a Debian suite or a folder) for the contract test
+	$(AS_ROOT) $(PYTHON) -m tests.btf $(KERNEL)
 
 clean: ## remove what was built; the lab's cache stays (python3 -m tests.vm.lab clean)
 	rm -rf build dist $(VENV) *.egg-info aod/_event.py aod/tracer/_libbpf.* aod/data/smb.bpf.o
