@@ -41,6 +41,8 @@ class Surroundings:
     lost: Callable[[], dict[str, int]]
     usual_latency_ns: Callable[[Events], int] = lambda events: 0
     """The median latency of operations like these before them, 0 where it is not known."""
+    tracer: Callable[[], dict[str, Any]] = dict
+    """What the tracer says of itself: its rung, what it lacks, and its books."""
     libbpf: str = ""
 
 
@@ -244,6 +246,7 @@ class Incident:
             "suppressed_since_last": [held_back.as_dict() for held_back in self.suppressed],
             "actions": dict(self._results),
             "lost": self._surroundings.lost(),
+            "tracer": self._surroundings.tracer(),
             "wall_minus_monotonic_ns": offset_ns,
             "host": manifest.describe_host(),
             "versions": manifest.describe_versions(self._surroundings.libbpf),

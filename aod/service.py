@@ -87,7 +87,12 @@ class Service:
         self._anomalies = Channel[Anomaly](ANOMALIES)
         self._runner = Runner(config.watcher.max_concurrent_tasks)
         surroundings = Surroundings(
-            self._describe, self._context, self._lost, self._usual_latency_ns, libbpf_version()
+            self._describe,
+            self._context,
+            self._lost,
+            self._usual_latency_ns,
+            self._tracer.describe,
+            libbpf_version(),
         )
         self._incidents = Incidents(config, output, self._runner, surroundings)
         limits = Limits(
@@ -101,12 +106,12 @@ class Service:
         try:
             with closing(self._tracer):
                 await self._run(stop)
+                log.info("stopped %s", await asyncio.to_thread(self._tracer.ledger))
         except BaseExceptionGroup:
             if self._runner.stuck:
                 log.exception("a stage failed")
                 self._leave(1)
             raise
-        log.info("stopped")
         if self._runner.stuck:
             self._leave(0)
 

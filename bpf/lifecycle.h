@@ -39,18 +39,49 @@ static __always_inline struct aod_event *begin_event(__u32 kind, __u32 cause)
 	return event;
 }
 
-static __always_inline int reconnected(__u64 message_id, __u64 connection_id, __u32 cause)
+/*
+ * The arguments of smb3_reconnect and of the tracepoints of credits. Until 5.15
+ * they lacked the connection and what is in flight; where the types of cifs are
+ * not known, nor is which of the two it is.
+ */
+struct traced_connection {
+	__u64 message_id;
+	__u64 connection_id;
+	int credits;
+	int in_flight;
+};
+
+static __always_inline struct traced_connection traced(const __u64 *arguments, bool has_credits)
 {
+	struct traced_connection it = {.message_id = arguments[0]};
+	struct TCP_Server_Info *server = NULL;
+
+	if (bpf_core_field_exists(server->conn_id)) {
+		it.connection_id = arguments[1];
+		if (has_credits) {
+			it.credits = arguments[3];
+			it.in_flight = arguments[5];
+		}
+	} else if (bpf_core_type_exists(struct TCP_Server_Info) && has_credits) {
+		it.credits = arguments[2];
+	}
+	return it;
+}
+
+static __always_inline int reconnected(const __u64 *arguments, __u32 cause)
+{
+	struct traced_connection it = traced(arguments, false);
 	struct aod_event *event;
 	__u64 zero = 0;
 
 	/* Message ids restart at 0, and no answer of before can come any more. */
-	bpf_map_update_elem(&first_completed, &connection_id, &zero, BPF_ANY);
+	if (it.connection_id)
+		bpf_map_update_elem(&first_completed, &it.connection_id, &zero, BPF_ANY);
 	event = begin_event(AOD_RECONNECT, cause);
 	if (!event)
 		return 0;
-	event->connection_id = connection_id;
-	event->message_id = message_id;
+	event->connection_id = it.connection_id;
+	event->message_id = it.message_id;
 	bpf_ringbuf_submit(event, 0);
 	return 0;
 }
@@ -70,17 +101,17 @@ static __always_inline int session_expired(__u32 tree_id, __u64 session_id, __u1
 	return 0;
 }
 
-static __always_inline int credits_changed(__u64 message_id, __u64 connection_id, int credits,
-					   int in_flight, __u32 cause)
+static __always_inline int credits_changed(const __u64 *arguments, __u32 cause)
 {
+	struct traced_connection it = traced(arguments, true);
 	struct aod_event *event = begin_event(AOD_CREDIT_WAIT, cause);
 
 	if (!event)
 		return 0;
-	event->connection_id = connection_id;
-	event->message_id = message_id;
-	event->credits_granted = credits;
-	event->in_flight = in_flight;
+	event->connection_id = it.connection_id;
+	event->message_id = it.message_id;
+	event->credits_granted = it.credits;
+	event->in_flight = it.in_flight;
 	bpf_ringbuf_submit(event, 0);
 	return 0;
 }

@@ -77,15 +77,15 @@ int BPF_KPROBE(smb2_echo_callback, void *first, void *second)
 /* P4: connections and sessions. Raw tracepoints need no tracefs, which containers lack. */
 
 SEC("?raw_tp/smb3_reconnect")
-int BPF_PROG(smb3_reconnect, __u64 message_id, __u64 connection_id)
+int smb3_reconnect(const __u64 *arguments)
 {
-	return reconnected(message_id, connection_id, AOD_CAUSE_RECONNECT);
+	return reconnected(arguments, AOD_CAUSE_RECONNECT);
 }
 
 SEC("?raw_tp/smb3_partial_send_reconnect")
-int BPF_PROG(smb3_partial_send_reconnect, __u64 message_id, __u64 connection_id)
+int smb3_partial_send_reconnect(const __u64 *arguments)
 {
-	return reconnected(message_id, connection_id, AOD_CAUSE_PARTIAL_SEND);
+	return reconnected(arguments, AOD_CAUSE_PARTIAL_SEND);
 }
 
 SEC("?raw_tp/smb3_ses_expired")
@@ -95,43 +95,33 @@ int BPF_PROG(smb3_ses_expired, __u32 tree_id, __u64 session_id, __u16 command, _
 }
 
 SEC("?raw_tp/smb3_credit_timeout")
-int BPF_PROG(smb3_credit_timeout, __u64 message_id, __u64 connection_id, char *hostname,
-	     int credits, int to_add, int in_flight)
+int smb3_credit_timeout(const __u64 *arguments)
 {
-	return credits_changed(message_id, connection_id, credits, in_flight,
-			       AOD_CAUSE_CREDITS_TIMEOUT);
+	return credits_changed(arguments, AOD_CAUSE_CREDITS_TIMEOUT);
 }
 
 SEC("?raw_tp/smb3_insufficient_credits")
-int BPF_PROG(smb3_insufficient_credits, __u64 message_id, __u64 connection_id, char *hostname,
-	     int credits, int to_add, int in_flight)
+int smb3_insufficient_credits(const __u64 *arguments)
 {
-	return credits_changed(message_id, connection_id, credits, in_flight,
-			       AOD_CAUSE_CREDITS_INSUFFICIENT);
+	return credits_changed(arguments, AOD_CAUSE_CREDITS_INSUFFICIENT);
 }
 
 SEC("?raw_tp/smb3_too_many_credits")
-int BPF_PROG(smb3_too_many_credits, __u64 message_id, __u64 connection_id, char *hostname,
-	     int credits, int to_add, int in_flight)
+int smb3_too_many_credits(const __u64 *arguments)
 {
-	return credits_changed(message_id, connection_id, credits, in_flight,
-			       AOD_CAUSE_CREDITS_OVERFLOW);
+	return credits_changed(arguments, AOD_CAUSE_CREDITS_OVERFLOW);
 }
 
 SEC("?raw_tp/smb3_reconnect_detected")
-int BPF_PROG(smb3_reconnect_detected, __u64 message_id, __u64 connection_id, char *hostname,
-	     int credits, int to_add, int in_flight)
+int smb3_reconnect_detected(const __u64 *arguments)
 {
-	return credits_changed(message_id, connection_id, credits, in_flight,
-			       AOD_CAUSE_CREDITS_OUTDATED);
+	return credits_changed(arguments, AOD_CAUSE_CREDITS_OUTDATED);
 }
 
 SEC("?raw_tp/smb3_reconnect_with_invalid_credits")
-int BPF_PROG(smb3_invalid_credits, __u64 message_id, __u64 connection_id, char *hostname,
-	     int credits, int to_add, int in_flight)
+int smb3_invalid_credits(const __u64 *arguments)
 {
-	return credits_changed(message_id, connection_id, credits, in_flight,
-			       AOD_CAUSE_CREDITS_INVALID);
+	return credits_changed(arguments, AOD_CAUSE_CREDITS_INVALID);
 }
 
 SEC("?raw_tp/smb3_tcon")

@@ -5,7 +5,8 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +97,15 @@ class Follower:
         """Return the books since the start, all loads of cifs together."""
         with self._using() as tracer:
             return self._past + self._present(tracer) if tracer else self._past
+
+    def describe(self) -> dict[str, Any]:
+        """Return the rung, what is missing on it, why none higher holds, and the ledger."""
+        with self._using() as tracer:
+            rung = tracer.rung.number if tracer else None
+            missing = dict(tracer.missing) if tracer else {}
+            refusals = list(tracer.refusals) if tracer else []
+        ledger = asdict(self.ledger())
+        return {"rung": rung, "missing": missing, "refusals": refusals, "ledger": ledger}
 
     def open_requests(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what is sent and unanswered, as Tracer does."""

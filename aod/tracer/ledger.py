@@ -49,6 +49,9 @@ class Ledger:
         """Tell whether both sides are equal in both equations."""
         return self.request_imbalance == self.pdu_imbalance == 0
 
+    def __str__(self) -> str:
+        return " ".join(f"{name}={value}" for name, value in asdict(self).items())
+
     def __add__(self, other: "Ledger") -> "Ledger":
         theirs = asdict(other)
         return Ledger(**{name: value + theirs[name] for name, value in asdict(self).items()})

@@ -136,7 +136,17 @@ struct fake_lifecycle {
 SEC("syscall")
 int fake_reconnect(struct fake_lifecycle *ctx)
 {
-	return reconnected(ctx->message_id, ctx->connection_id, AOD_CAUSE_RECONNECT);
+	__u64 arguments[] = {ctx->message_id, ctx->connection_id, 0};
+
+	return reconnected(arguments, AOD_CAUSE_RECONNECT);
+}
+
+SEC("syscall")
+int fake_credit_timeout(struct fake_lifecycle *ctx)
+{
+	__u64 arguments[] = {ctx->message_id, ctx->connection_id, 0, 12, 1, 34};
+
+	return credits_changed(arguments, AOD_CAUSE_CREDITS_TIMEOUT);
 }
 
 SEC("syscall")

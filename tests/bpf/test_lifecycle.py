@@ -35,6 +35,15 @@ def test_a_reconnect_names_its_connection_and_cause(fake: Fake) -> None:
     assert (event["connection_id"], event["message_id"]) == (3, 70)
 
 
+def test_credits_that_time_out_are_told_with_how_many_there_were(fake: Fake) -> None:
+    fake.tell("credit_timeout", connection_id=3, message_id=70)
+
+    (event,) = fake.events()
+    assert (event["kind"], event["cause"]) == (Kind.CREDIT_WAIT, Cause.CREDITS_TIMEOUT)
+    assert (event["connection_id"], event["message_id"]) == (3, 70)
+    assert (event["credits_granted"], event["in_flight"]) == (12, 34)
+
+
 def test_an_expired_session_names_the_request_that_told_so(fake: Fake) -> None:
     fake.tell("session_expiry", session_id=77, tree_id=5, command=8, message_id=9)
 

@@ -7,16 +7,15 @@ from tests.vm.daemon import AOD
 from tests.vm.lab import SERVED, SHARE, Job, Machine
 
 COUNTED = "awk '/^SMBs:/ {n += $2} END {print n}' /proc/fs/cifs/Stats"
+KPROBES = 9
 OPEN = "bpftool -j map dump name inflight"
 
 
 def start_trace(vm: Machine) -> Job:
     """Start `aod trace` of everything and wait until it is attached."""
     job = vm.start(f"exec {AOD} trace --threshold-ms 0 --json > /run/trace")
-    vm.run(
-        "timeout 60 bash -c 'until bpftool prog show | grep -q find_mid; do sleep 0.2; done'", 90
-    )
-    vm.run("timeout 60 bash -c 'until bpftool link show | grep -q perf; do sleep 0.2; done'", 90)
+    attached = f"[ $(bpftool link show | grep -c perf_event) -ge {KPROBES} ]"
+    vm.run(f"timeout 60 bash -c 'until {attached}; do sleep 0.2; done'", 90)
     return job
 
 
