@@ -48,6 +48,37 @@ QUIET: dict[int, Command | None] = {
 """Statuses that are no error, on one command or (None) on all."""
 
 
+QUIET_ERRORS = frozenset(
+    {
+        errno.ENOENT,  # a look-up that the client's cache answers
+        errno.EEXIST,  # the same, of a name that is to be made
+        errno.ENOTDIR,  # a path that the program has wrong
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+        errno.EREMOTE,  # cifs' own sign for a DFS link, which it follows then
+        errno.EXDEV,  # a server-side copy that cannot be: the program copies by itself
+        errno.EOPNOTSUPP,  # xattrs, ACLs, fallocate that the share does not have
+        errno.ENOSYS,
+        errno.ENOTTY,  # an ioctl that cifs does not know
+        errno.EINVAL,  # an argument that cifs refuses: the program's trouble, not the share's
+        errno.ENODATA,  # an xattr that is not there
+        errno.ERANGE,  # a buffer for xattrs that is too small: the program asks again
+        errno.EAGAIN,  # try again: a lock that another process holds
+        errno.ECHILD,  # a look-up under RCU that has to leave it first
+        errno.EINTR,  # a signal, and the kernel's own words for one (include/linux/errno.h):
+        512,  # ERESTARTSYS
+        513,  # ERESTARTNOINTR
+        514,  # ERESTARTNOHAND
+        516,  # ERESTART_RESTARTBLOCK
+        515,  # ENOIOCTLCMD: becomes ENOTTY
+        518,  # EOPENSTALE: the path is walked once more
+        524,  # ENOTSUPP: becomes EOPNOTSUPP
+        529,  # EIOCBQUEUED: an async operation has begun
+    }
+)
+"""Positive errnos that are no error of an operation which failed without any request."""
+
+
 def quiet_commands(status: int) -> int:
     """Return the commands, a bit each, on which the status is no error."""
     if status not in QUIET:

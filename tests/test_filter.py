@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aod.events import COMMANDS, Flag
+from aod.events import COMMANDS, ERRNOS, Flag, Kind
 from aod.filter import (
     ALL_COMMANDS,
     NEVER,
@@ -61,6 +61,21 @@ def test_a_union_of_filters_has_the_lowest_thresholds() -> None:
 
     assert (union([high, low]).thresholds_ns == 5).all()
     assert (union([]).thresholds_ns == NEVER).all()
+
+
+def test_a_union_of_filters_wants_the_errors_and_kinds_of_all() -> None:
+    low, high = np.arange(ERRNOS) == 5, np.arange(ERRNOS) == 112
+
+    both = union(
+        [
+            Filter(errors=low, kinds=frozenset({Kind.UNSENT})),
+            Filter(errors=high, kinds=frozenset({Kind.RECONNECT})),
+        ]
+    )
+
+    assert np.flatnonzero(both.errors).tolist() == [5, 112]
+    assert both.kinds == {Kind.UNSENT, Kind.RECONNECT}
+    assert not union([]).errors.any()
 
 
 def test_a_pended_event_has_the_threshold_of_the_second_row() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from aod import smb
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.window import Window
-from aod.events import Events, Flag, Kind
+from aod.events import ERRNOS, Events, Flag, Kind
 from aod.filter import ALL_COMMANDS, Filter, StatusVerdict, status_verdict
 
 if TYPE_CHECKING:
@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 UNLISTED = 0xFFFFFFFF
 """Stands for every failure that the status table does not list."""
 
+LOCAL = (Kind.UNSENT, Kind.CREDIT_WAIT)
+"""What fails on this machine: neither by a server's answer nor by its silence."""
+FAILING = (Kind.ABORTED, Kind.UNANSWERED, *LOCAL)
+"""What has an errno and no status; that of a TREE_CONNECT is its request's, told with that."""
+
 
 class Error:
     """Raises when more than `acceptable_count` operations fail within an interval.
 
     `statuses` judges what was answered; `errors` holds the positive errnos that count for
-    what was not (aborted requests and the like), or those that do not with `all_but_errors`.
-    With `skip_secondary` a related request that failed as the one before it does not count.
+    what was not (aborted requests and the like), or those that do not with `all_but_errors`;
+    `quiet_errors` those that never count where no request was sent. With `skip_secondary` a
+    related request that failed as the one before it does not count.
     """
 
     def __init__(
@@ -35,11 +41,13 @@ class Error:
         skip_secondary: bool,
         acceptable_count: int,
         interval_ns: int,
+        quiet_errors: frozenset[int] = frozenset(),
     ) -> None:
         self.name = name
-        self.filter = Filter(statuses=statuses)
-        self._errors = sorted(errors)
-        self._all_but_errors = all_but_errors
+        self._errors = _table(errors, all_but_errors)
+        local = self._errors & ~_table(quiet_errors, False)
+        kinds = frozenset({Kind.UNSENT} if local.any() else ())
+        self.filter = Filter(statuses=statuses, errors=local, kinds=kinds)
         self._skipped = Flag.SELF | (Flag.SECONDARY if skip_secondary else Flag(0))
         self._interval_ns = interval_ns
         self._window = Window(acceptable_count, interval_ns)
@@ -56,6 +64,7 @@ class Error:
             skip_secondary=config.mode == "all",
             acceptable_count=config.acceptable_count,
             interval_ns=interval_ns,
+            quiet_errors=_quiet_errors(config),
         )
 
     def feed(self, events: Events) -> Anomaly | None:
@@ -79,11 +88,24 @@ class Error:
         return completed & self.filter.statuses.counts(events["status"], events["command"])
 
     def _unanswered(self, events: Events) -> NDArray[np.bool]:
-        failed: NDArray[np.bool] = (events["kind"] != Kind.COMPLETED) & (events["error"] != 0)
-        counts: NDArray[np.bool] = failed & (
-            np.isin(-events["error"], self._errors) != self._all_but_errors
+        errors = np.abs(events["error"]) & (ERRNOS - 1)
+        counts = np.where(
+            np.isin(events["kind"], LOCAL), self.filter.errors[errors], self._errors[errors]
         )
-        return counts
+        failed: NDArray[np.bool] = np.isin(events["kind"], FAILING) & counts
+        return failed
+
+
+def _table(errors: frozenset[int], all_but: bool) -> NDArray[np.bool]:
+    """Return by errno whether it is one of these, or none of them; 0 is no error."""
+    table = np.full(ERRNOS, all_but, np.bool)
+    table[sorted(errors)] = not all_but
+    table[0] = False
+    return table
+
+
+def _quiet_errors(config: "ErrorAnomaly") -> frozenset[int]:
+    return smb.QUIET_ERRORS - config.tracked_errors if config.mode == "all" else frozenset()
 
 
 def _verdict(config: "ErrorAnomaly", only_tracked: bool) -> StatusVerdict:

@@ -5,7 +5,7 @@ import pytest
 
 from aod.config.tree import ErrorAnomaly
 from aod.detectors.error import Error
-from aod.events import Flag, Kind, fill_errors
+from aod.events import Cause, Flag, Kind, fill_errors
 from aod.filter import ALL_COMMANDS, StatusVerdict, status_verdict
 from aod.smb import Command
 from tests.events import SECOND, make
@@ -133,3 +133,57 @@ def test_the_modes_count_what_they_promise(keys: dict[str, Any], counted: list[i
 
     assert anomaly is not None
     assert anomaly.events["time_ns"].tolist() == counted
+
+
+EOPNOTSUPP, EHOSTDOWN, ERESTARTSYS = errno.EOPNOTSUPP, errno.EHOSTDOWN, 512
+
+
+@pytest.mark.parametrize(
+    ("keys", "counted"),
+    [
+        ({"mode": "all"}, [EHOSTDOWN]),
+        ({"mode": "all", "track_codes": ("EOPNOTSUPP",)}, [EOPNOTSUPP, EHOSTDOWN]),
+        ({"mode": "all", "exclude_codes": ("EHOSTDOWN",)}, []),
+        ({"mode": "trackonly", "track_codes": ("EOPNOTSUPP",)}, [EOPNOTSUPP]),
+        ({"mode": "trackonly", "track_codes": ("STATUS_ACCESS_DENIED",)}, []),
+        ({"mode": "excludeonly", "exclude_codes": ("EHOSTDOWN",)}, [EOPNOTSUPP, ERESTARTSYS]),
+    ],
+)
+def test_an_operation_without_a_request_counts_unless_its_errno_is_everyday_life(
+    keys: dict[str, Any], counted: list[int]
+) -> None:
+    detector = configured(**keys)
+    errors = [EOPNOTSUPP, EHOSTDOWN, ERESTARTSYS]
+
+    anomaly = detector.feed(make(1, 2, 3, kind=Kind.UNSENT, error=[-error for error in errors]))
+
+    found = anomaly.events["error"].tolist() if anomaly else []
+    assert [-error for error in found] == counted
+    assert [error for error in errors if detector.filter.errors[error]] == counted
+
+
+def test_the_kernel_is_asked_for_failures_without_a_request_only_where_they_count() -> None:
+    statuses_only = configured(mode="trackonly", track_codes=("STATUS_ACCESS_DENIED",))
+
+    assert configured().filter.kinds == {Kind.UNSENT}
+    assert statuses_only.filter.kinds == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "counts"),
+    [
+        (Kind.ABORTED, errno.EAGAIN, True),
+        (Kind.UNANSWERED, errno.EIO, True),
+        (Kind.CREDIT_WAIT, errno.EHOSTDOWN, True),
+        (Kind.CREDIT_WAIT, ERESTARTSYS, False),
+        (Kind.CREDIT_WAIT, 0, False),
+        (Kind.RECONNECT, 0, False),
+        (Kind.SESSION_EXPIRED, 0, False),
+        (Kind.SERVER_BREAK, 0, False),
+        (Kind.TREE_CONNECT, errno.EACCES, False),
+    ],
+)
+def test_of_what_is_no_answer_only_failures_count(kind: Kind, error: int, counts: bool) -> None:
+    anomaly = configured().feed(make(1, kind=kind, error=-error, cause=Cause.CREDITS_AWAITED))
+
+    assert (anomaly is not None) is counts
