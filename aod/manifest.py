@@ -122,7 +122,8 @@ def _describe(
 
 def _task(anomaly: Anomaly, event: np.void) -> dict[str, Any]:
     """Return what the thread was doing that waits for this request, if somebody looked."""
-    task = anomaly.tasks.get((int(event["connection_id"]), int(event["message_id"])))
+    request = int(event["connection_id"]), int(event["message_id"]), int(event["tid"])
+    task = anomaly.tasks.get(request)
     if not task:
         return {}
     return {"task_state": task.state, "wchan": task.wchan, "stack": list(task.stack)}

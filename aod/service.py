@@ -172,11 +172,13 @@ class Service:
                 self._anomalies.send(anomaly.stamped(wall_offset_ns()))
 
     async def _watch_open_requests(self) -> None:
-        while self._ticking:
+        while True:
             await asyncio.sleep(self._config.watch_interval_sec)
-            open_requests = await asyncio.to_thread(self._open_requests.read)
+            flight = await asyncio.to_thread(self._open_requests.read)
+            if flight.given_up.size:
+                self._distribute(flight.given_up)
             for detector in self._ticking:
-                anomaly = detector.tick(open_requests)
+                anomaly = detector.tick(flight.open)
                 if anomaly:
                     found = replace(anomaly, tasks=await self._waiting_tasks(anomaly))
                     self._anomalies.send(found.stamped(wall_offset_ns()))

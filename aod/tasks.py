@@ -15,6 +15,8 @@ PROC = Path("/proc")
 MAX_TASKS = 10
 MAX_BYTES = 4096
 """Kept of each file; a stack of the kernel has at most 64 entries."""
+COMM_CHARS = 15
+"""Of a thread's name, as in an event: that of a kworker is told with its work queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,41 +24,49 @@ class Task:
     """One thread: `state` as in its status file, `wchan` where it sleeps, `stack` innermost first.
 
     What the kernel does not tell is empty: a stack needs CONFIG_STACKTRACE and CAP_SYS_ADMIN.
+    `pid` is that of its process.
     """
 
     state: str
     wchan: str
     stack: tuple[str, ...]
+    pid: int = 0
+    uid: int = 0
+    comm: str = ""
 
 
-Tasks: TypeAlias = Mapping[tuple[int, int], Task]
-"""{(connection id, message id): the thread that waits for this request}"""
+Tasks: TypeAlias = Mapping[tuple[int, int, int], Task]
+"""{(connection id, message id, thread id): the thread that waits for this request}"""
 
 
-def waiting_for(requests: Events, proc: Path = PROC) -> dict[tuple[int, int], Task]:
+def waiting_for(requests: Events, proc: Path = PROC) -> dict[tuple[int, int, int], Task]:
     """Look at the threads behind open requests of shape (n,), at most MAX_TASKS; reads files.
 
     A compound is one wait, told with the first of its requests. Nobody waits for an async one.
     """
     waited = requests[(requests["flags"] & Flag.ASYNC) == 0]
-    first: dict[tuple[int, int], tuple[int, int]] = {}
+    first: dict[tuple[int, int], tuple[int, int, int]] = {}
     for pid, tid, *request in waited[["pid", "tid", "connection_id", "message_id"]].tolist():
-        first.setdefault((pid, tid), (request[0], request[1]))
+        first.setdefault((pid, tid), (request[0], request[1], tid))
     chosen = list(first.items())[:MAX_TASKS]
-    tasks = {request: _look(proc / f"{pid}/task/{tid}") for (pid, tid), request in chosen}
+    tasks = {request: look(proc / f"{pid}/task/{tid}") for (pid, tid), request in chosen}
     return {request: task for request, task in tasks.items() if task}
 
 
-def _look(folder: Path) -> Task | None:
+def look(folder: Path) -> Task | None:
+    """Return the thread of a folder in /proc, None when it has ended; reads files."""
     status = _read(folder / "status")
     if not status:
         return None
-    state = next((line for line in status.splitlines() if line.startswith("State:")), "")
+    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     entries = _read(folder / "stack").splitlines()
     return Task(
-        state.removeprefix("State:").strip(),
+        facts.get("State", "").strip(),
         _read(folder / "wchan").strip(),
         tuple(entry.partition("] ")[2] or entry for entry in entries),
+        int(facts.get("Tgid", "0")),
+        int(facts.get("Uid", "0").split("\t")[0]),
+        facts.get("Name", "")[:COMM_CHARS],
     )
 
 

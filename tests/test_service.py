@@ -28,7 +28,7 @@ from aod.commands.run import told as told_failure
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.errors import SurroundingsError
-from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, Count, Events, empty
+from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Count, Events, empty
 from aod.filter import Filter
 from aod.names import Names
 from aod.service import Service, serve
@@ -116,7 +116,11 @@ class FakeTracer:
         requests["started_ns"] = requests["sent_ns"] = self.sent_ns
         requests["pid"], requests["tid"], requests["comm"] = 7, 8, b"cat"
         self._loop.call_soon_threadsafe(self.scans.release)
-        return np.zeros(1, REQUEST_KEY), requests
+        is_open = not self.forgotten
+        return np.zeros(1, REQUEST_KEY)[:is_open], requests[:is_open]
+
+    def threads(self) -> tuple[Any, Any]:
+        return np.empty(0, np.uint32), np.empty(0, WAIT)
 
 
 @pytest.fixture
@@ -385,6 +389,30 @@ async def test_a_request_that_cifs_has_given_up_is_forgotten_and_does_not_hang(
 
     assert tracer.forgotten[0] == (0, 0)
     assert names_in(output.path) == ["audit.jsonl"]
+
+
+async def test_a_request_that_cifs_has_given_up_is_an_error(
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    tmp_path: Path,
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
+    told: Told,
+) -> None:
+    (tmp_path / "DebugData").write_text("1) ConnectionId: 0x0 Hostname: nas\n\tMIDs:\n")
+    monkeypatch.setattr(service_module, "Names", lambda: Names(tmp_path / "DebugData"))
+    tracer.sent_ns -= 10_000_000_000
+    fails = {"type": "Error", "acceptable_count": 0, "actions": ["dmesg"]}
+    config = make_config(
+        output.path, guardian={"anomalies": {"error": fails}}, watch_interval_sec=0.1
+    )
+
+    async with running(config, output, tracer):
+        await told.until("bundle sealed")
+
+    (anomaly,) = (await only_manifest(output))["anomalies"]
+    (event,) = anomaly["events"]
+    assert (event["kind"], event["error"], event["command"]) == ("unanswered", "EIO", "SMB2_READ")
 
 
 async def test_a_request_that_waits_by_nature_is_never_looked_up(

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from aod.events import Events, Flag, Kind
-from aod.tasks import MAX_BYTES, MAX_TASKS, Task, waiting_for
+from aod.tasks import MAX_BYTES, MAX_TASKS, Task, look, waiting_for
 from tests.events import make
 
-STATUS = "Name:\tstat\nState:\tD (disk sleep)\nTgid:\t7\n"
+STATUS = "Name:\tstat\nState:\tD (disk sleep)\nTgid:\t7\nUid:\t1000\t0\t0\t0\n"
 STACK = "[<0>] wait_for_response+0x9f/0x110 [cifs]\n[<0>] compound_send_recv+0x4b1/0xb20 [cifs]\n"
 
 
@@ -31,13 +31,13 @@ def test_a_thread_is_told_with_state_and_stack(tmp_path: Path) -> None:
     tasks = waiting_for(hung(3), tmp_path)
 
     stack = ("wait_for_response+0x9f/0x110 [cifs]", "compound_send_recv+0x4b1/0xb20 [cifs]")
-    assert tasks == {(1, 3): Task("D (disk sleep)", "wait_for_response", stack)}
+    assert tasks == {(1, 3, 8): Task("D (disk sleep)", "wait_for_response", stack, 7, 1000, "stat")}
 
 
 def test_a_compound_is_one_wait_told_with_its_first_request(tmp_path: Path) -> None:
     put(tmp_path, 7, 8)
 
-    assert list(waiting_for(hung(3, 4, 5), tmp_path)) == [(1, 3)]
+    assert list(waiting_for(hung(3, 4, 5), tmp_path)) == [(1, 3, 8)]
 
 
 def test_nobody_waits_for_an_async_request(tmp_path: Path) -> None:
@@ -67,5 +67,22 @@ def test_threads_and_bytes_are_bounded(tmp_path: Path) -> None:
 
     tasks = waiting_for(hung(*range(30), tid=range(100, 130)), tmp_path)
 
-    assert list(tasks) == [(1, message_id) for message_id in range(MAX_TASKS)]
+    assert list(tasks) == [(1, index, 100 + index) for index in range(MAX_TASKS)]
     assert {len("".join(task.stack)) for task in tasks.values()} == {MAX_BYTES}
+
+
+def test_threads_that_have_sent_nothing_yet_are_told_apart(tmp_path: Path) -> None:
+    put(tmp_path, 7, 8)
+    put(tmp_path, 7, 9)
+    waiting = make(1, 1, kind=Kind.UNANSWERED, pid=7, tid=[8, 9])
+
+    assert list(waiting_for(waiting, tmp_path)) == [(0, 0, 8), (0, 0, 9)]
+
+
+def test_the_name_of_a_kernel_thread_is_as_long_as_in_an_event(tmp_path: Path) -> None:
+    put(tmp_path, 7, 8, status="Name:\tkworker/0:1+cifsiod\nState:\tD\n")
+
+    task = look(tmp_path / "7/task/8")
+
+    assert task is not None
+    assert (task.comm, task.pid, task.uid) == ("kworker/0:1+cif", 0, 0)

@@ -84,12 +84,10 @@ class Anomaly:
 
 def _starts(requests: Events) -> NDArray[np.void]:
     """Return what stays the same of each open request while it ages, shape (n,)."""
-    kinds = [("connection_id", "u8"), ("message_id", "u8"), ("started_ns", "u8")]
-    starts = np.empty(requests.size, kinds)
-    starts["connection_id"], starts["message_id"] = (
-        requests["connection_id"],
-        requests["message_id"],
-    )
+    names = ("connection_id", "message_id", "tid")
+    starts = np.empty(requests.size, [(name, "u8") for name in (*names, "started_ns")])
+    for name in names:
+        starts[name] = requests[name]
     starts["started_ns"] = requests["time_ns"] - requests["latency_ns"]
     return starts
 

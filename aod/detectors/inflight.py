@@ -1,4 +1,4 @@
-"""Requests that are not answered, told while they hang."""
+"""Requests that are not answered, or wait to be sent, told while they hang."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class Inflight:
     """Raises for a request that is open for `threshold_ns`, and at each doubling of its age.
 
+    A thread that waits to send one counts alike; once it has sent, it is another request.
     What waits by nature (CHANGE_NOTIFY, LOCK once pended) and what aod sent never count.
     """
 
@@ -23,8 +24,8 @@ class Inflight:
         self.name = name
         self.filter = Filter()
         self._threshold_ns = threshold_ns
-        self._next_ns: dict[tuple[int, int, int], int] = {}
-        """{(connection id, message id, time sent): age at which it is told again}"""
+        self._next_ns: dict[tuple[int, ...], int] = {}
+        """{what tells a request from any other: age at which it is told again}"""
 
     @classmethod
     def from_config(cls, name: str, config: "InflightAnomaly", interval_ns: int) -> Self:
@@ -73,8 +74,11 @@ def _oldest_first(requests: Events) -> Events:
     return requests[order]
 
 
-def _identities(requests: Events) -> list[tuple[int, int, int]]:
-    """Return what tells each request from any other: message ids restart after a reconnect."""
-    sent_ns = requests["time_ns"] - requests["latency_ns"] + requests["queue_ns"]
-    columns = (requests["connection_id"], requests["message_id"], sent_ns)
+def _identities(requests: Events) -> list[tuple[int, ...]]:
+    """Return what tells each request from any other: message ids restart after a reconnect.
+
+    A thread that waits to send has no message id yet.
+    """
+    started_ns = requests["time_ns"] - requests["latency_ns"]
+    columns = (requests["connection_id"], requests["message_id"], requests["tid"], started_ns)
     return list(zip(*(column.tolist() for column in columns), strict=True))

@@ -1,17 +1,20 @@
-"""Requests that were sent and are not answered yet."""
+"""Requests that were sent and are not answered yet, and threads that wait to send one."""
 
+import errno
 import logging
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aod.events import Events, Flag, Kind, empty
+from aod.events import Events, Flag, Kind, empty, join
 from aod.filter import is_patient
 from aod.names import Names
 from aod.smb import Command
 from aod.tracer.follower import Follower
+from aod.tracer.waiting import WaitingThreads
 
 log = logging.getLogger(__name__)
 
@@ -40,24 +43,44 @@ _ALIKE = (
 """Fields that a request and an event both have."""
 
 
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """One look: events of kind UNANSWERED.
+
+    `open` are requests without an answer, shape (n,), and threads that wait to send one: these
+    have neither connection nor message. `given_up`, shape (m,), has the requests that cifs no
+    longer waits for. Their `error` is -EIO: what their send failed with is not known any more,
+    and EIO is what cifs itself makes of a failure that has no better name.
+    """
+
+    open: Events
+    given_up: Events
+
+
 class OpenRequests:
     """Looks at what is in flight; all of it blocks and belongs in a thread."""
 
     def __init__(self, tracer: Follower, names: Names) -> None:
         self._tracer = tracer
         self._names = names
+        self._waiting = WaitingThreads()
 
-    def read(self) -> Events:
-        """Return the open requests as (n,) events of kind UNANSWERED; forget what was given up."""
-        keys, requests = self._tracer.open_requests()
-        events = unanswered(keys, requests, self._tracer.own.until_ns, time.monotonic_ns())
+    def read(self) -> Flight:
+        """Look at what is open; forget what was given up, and return it one last time."""
+        requests = self._tracer.open_requests()
+        threads = self._tracer.threads()
+        own_until_ns, now_ns = self._tracer.own.until_ns, time.monotonic_ns()
+        events = unanswered(*requests, own_until_ns, now_ns)
         # What waits by nature may wait for days: no look into DebugData each interval for it.
         old = (events["latency_ns"] > GIVEN_UP_NS) & ~is_patient(events)
-        if not old.any():
-            return events
-        self._names.refresh()
-        old[old] = [self._forget_given_up(event) for event in events[old]]
-        return events[~old]
+        if old.any():
+            self._names.refresh()
+            old[old] = [self._forget_given_up(event) for event in events[old]]
+        given_up = events[old]
+        given_up["error"] = -errno.EIO
+        return Flight(
+            join(events[~old], self._waiting.read(*threads, own_until_ns, now_ns)), given_up
+        )
 
     def objection(self, server: str) -> str | None:
         """Return why a server is left alone: it has trouble, and a question would hang."""

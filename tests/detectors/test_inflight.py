@@ -148,3 +148,30 @@ def test_told_again_it_is_still_one_request_and_older(detector: Inflight) -> Non
     assert found.events["message_id"].tolist() == [1, 2]
     assert (found.events["latency_ns"] // MS).tolist() == [11_000, 7_000]
     assert found.raised_ns == SENT_NS + 6 * SECOND
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_what_passes_in_the_ring_raises_nothing(detector: Inflight, kind: Kind) -> None:
+    assert detector.feed(make(1, kind=kind, latency_ns=3600 * SECOND, error=-5)) is None
+
+
+def waiting(age_s: float, tid: int = 7) -> Events:
+    """Return a thread that waits to send, as a scan finds it: all of its age is in the queue."""
+    age_ns = int(age_s * SECOND)
+    return hung(age_s, 0, connection_id=0, command=0, tid=tid, queue_ns=age_ns)
+
+
+def test_a_thread_that_waits_to_send_is_told_at_each_doubling_as_well(detector: Inflight) -> None:
+    told = [age_s for age_s in range(1, 30) if detector.tick(waiting(age_s))]
+
+    assert told == [5, 10, 20]
+
+
+def test_threads_that_wait_to_send_are_told_apart(detector: Inflight) -> None:
+    found = merged(
+        detector.tick(join(waiting(6), waiting(6, tid=8))),
+        detector.tick(join(waiting(11), waiting(11, tid=8))),
+    )
+
+    assert found.count == 2
+    assert found.events["tid"].tolist() == [7, 8]

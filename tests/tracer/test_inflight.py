@@ -1,15 +1,22 @@
 """The age of what is not answered."""
 
+import errno
+import threading
+import time
 from collections.abc import Collection
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from aod.events import REQUEST, REQUEST_KEY, Flag, Kind, server_ns
+from aod.events import REQUEST, REQUEST_KEY, WAIT, Flag, Kind, server_ns
 from aod.filter import is_patient
+from aod.names import Names
 from aod.smb import Command
-from aod.tracer.inflight import longest_wait_ns, unanswered
+from aod.tracer import waiting
+from aod.tracer.follower import Follower
+from aod.tracer.inflight import GIVEN_UP_NS, OpenRequests, longest_wait_ns, unanswered
+from aod.tracer.own import OwnProcesses
 
 NOW_NS = 100
 
@@ -101,3 +108,76 @@ def test_what_a_process_of_aod_sent_is_flagged_also_after_its_end(
     (event,) = unanswered(keys(1), requests(10, pid=7), until_ns, NOW_NS)
 
     assert bool(event["flags"] & Flag.SELF) is own
+
+
+class FakeTracer:
+    """Two READs that were sent long ago, of which the first can be forgotten, and a thread."""
+
+    def __init__(self) -> None:
+        self.own = OwnProcesses()
+        self.asked: list[tuple[int, int]] = []
+
+    def open_requests(self) -> Any:
+        old = time.monotonic_ns() - GIVEN_UP_NS - 1
+        open_keys = keys(1, 1)
+        open_keys["message_id"] = [5, 6]
+        return open_keys, requests(old, old, started_ns=old)
+
+    def threads(self) -> Any:
+        waits = np.zeros(1, WAIT)
+        waits["entered_ns"] = 1
+        return np.array([threading.get_native_id()], np.uint32), waits
+
+    def forget(self, connection_id: int, message_id: int) -> bool:
+        self.asked.append((connection_id, message_id))
+        return message_id == 5
+
+
+class FakeNames:
+    """A client that waits for no request any more."""
+
+    def refresh(self) -> None:
+        pass
+
+    def is_given_up(self, connection_id: int, message_id: int) -> bool:
+        return True
+
+
+@pytest.fixture
+def tracer() -> FakeTracer:
+    return FakeTracer()
+
+
+@pytest.fixture
+def open_requests(tracer: FakeTracer) -> OpenRequests:
+    return OpenRequests(cast(Follower, tracer), cast(Names, FakeNames()))
+
+
+def test_a_request_that_cifs_gave_up_is_told_once_as_an_error(
+    tracer: FakeTracer, open_requests: OpenRequests
+) -> None:
+    flight = open_requests.read()
+
+    assert tracer.asked == [(1, 5), (1, 6)]
+    assert flight.given_up["message_id"].tolist() == [5]
+    assert flight.given_up["error"].tolist() == [-errno.EIO]
+    assert flight.given_up["kind"].tolist() == [Kind.UNANSWERED]
+
+
+def test_a_request_that_was_answered_meanwhile_is_not_given_up(
+    open_requests: OpenRequests,
+) -> None:
+    flight = open_requests.read()
+
+    assert flight.open["message_id"].tolist() == [6]
+    assert flight.open["error"].tolist() == [0]
+
+
+def test_a_thread_that_waits_to_send_stands_among_what_is_open(
+    open_requests: OpenRequests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "is_sending", lambda task: True)
+
+    flight = open_requests.read()
+
+    assert flight.open["tid"].tolist() == [0, threading.get_native_id()]
