@@ -63,6 +63,10 @@ class Kind(enum.IntEnum):
     TREE_CONNECT = _value("aod_kind", "AOD_TREE_CONNECT")
 
 
+COMMAND_KINDS = (Kind.COMPLETED, Kind.ABORTED, Kind.UNANSWERED, Kind.SESSION_EXPIRED)
+"""Kinds of events that are about an SMB2 command."""
+
+
 class Cause(enum.IntEnum):
     """Why a connection was given up, or credits were waited for; 0 for all other events."""
 
@@ -136,6 +140,19 @@ def join(*batches: Events) -> Events:
 def server_ns(events: Events) -> NDArray[np.uint64]:
     """Return the time on the wire and at the server: latency - queue - payload, shape (n,)."""
     result: NDArray[np.uint64] = events["latency_ns"] - events["queue_ns"] - events["payload_ns"]
+    return result
+
+
+def has_command(events: Events) -> NDArray[np.bool]:
+    """Return which of the events tell of an SMB2 command, shape (n,).
+
+    A thread that waits to send (UNANSWERED, with neither connection nor message, all of its
+    time in the queue) has none yet.
+    """
+    waits = (events["kind"] == Kind.UNANSWERED) & (events["connection_id"] == 0)
+    waits &= (events["queue_ns"] == events["latency_ns"]) & (events["latency_ns"] > 0)
+    of_requests = np.isin(events["kind"], COMMAND_KINDS)
+    result: NDArray[np.bool] = of_requests & ~waits
     return result
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aod import smb
 from aod.clock import iso
 from aod.detectors.anomaly import Anomaly, AnomalyType
-from aod.events import Events, Flag, Kind, server_ns
+from aod.events import Cause, Events, Flag, Kind, has_command, server_ns
 from aod.filter import NEVER
 from aod.names import Names
 
@@ -27,12 +27,15 @@ def describe_events(
     """Return each event with its names; `thresholds_ns` has shape (n,) or is None."""
     server_times_ns = server_ns(events).tolist()
     thresholds = [NEVER] * events.size if thresholds_ns is None else thresholds_ns.tolist()
-    return [
+    rows = [
         _describe(event, server_time_ns, threshold_ns, names, wall_offset_ns)
         for event, server_time_ns, threshold_ns in zip(
             events, server_times_ns, thresholds, strict=True
         )
     ]
+    for index in np.flatnonzero(~has_command(events)).tolist():
+        rows[index] |= {"command": "", "threshold_ns": None}
+    return rows
 
 
 def describe_anomaly(
@@ -88,6 +91,7 @@ def _describe(
         "time": iso(int(event["time_ns"]) + wall_offset_ns),
         "time_ns": int(event["time_ns"]),
         "kind": Kind(int(event["kind"])).name.lower(),
+        "cause": Cause(int(event["cause"])).name.lower() if event["cause"] else "",
         "command": smb.command_name(int(event["command"])),
         "latency_ns": int(event["latency_ns"]),
         "queue_ns": int(event["queue_ns"]),

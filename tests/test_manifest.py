@@ -12,7 +12,7 @@ import pytest
 
 from aod import manifest
 from aod.bundle import COLUMNS
-from aod.events import Events, Flag, Kind
+from aod.events import Cause, Events, Flag, Kind, join
 from aod.filter import NEVER
 from aod.names import Names
 from tests.conftest import make_anomaly
@@ -72,6 +72,34 @@ def test_flags_and_kind_are_words(names: Names) -> None:
     (row,) = described(events, names)
 
     assert (row["flags"], row["kind"]) == (["pended", "writeback"], "aborted")
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause", "command", "told"),
+    [
+        (Kind.COMPLETED, 0, "SMB2_NEGOTIATE", ""),
+        (Kind.SESSION_EXPIRED, 0, "SMB2_NEGOTIATE", ""),
+        (Kind.UNSENT, 0, "", ""),
+        (Kind.RECONNECT, Cause.PARTIAL_SEND, "", "partial_send"),
+        (Kind.CREDIT_WAIT, Cause.CREDITS_TIMEOUT, "", "credits_timeout"),
+    ],
+)
+def test_only_a_request_has_a_command(
+    names: Names, kind: Kind, cause: int, command: str, told: str
+) -> None:
+    (row,) = described(make(1, kind=kind, cause=cause), names)
+
+    assert (row["command"], row["cause"]) == (command, told)
+
+
+def test_a_thread_that_waits_to_send_has_no_command_and_no_threshold(names: Names) -> None:
+    waits = make(9, kind=Kind.UNANSWERED, latency_ns=8, queue_ns=8)
+    sent = make(9, kind=Kind.UNANSWERED, latency_ns=8, queue_ns=8, connection_id=1)
+
+    rows = described(join(waits, sent), names, np.array([5, 5], np.uint64))
+
+    assert [row["command"] for row in rows] == ["", "SMB2_NEGOTIATE"]
+    assert [row["threshold_ns"] for row in rows] == [None, 5]
 
 
 def test_a_damaged_process_name_can_still_be_written(names: Names) -> None:

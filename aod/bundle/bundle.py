@@ -30,6 +30,7 @@ COLUMNS = (
     "time",
     "time_ns",
     "kind",
+    "cause",
     "command",
     "latency_ns",
     "queue_ns",

@@ -76,16 +76,26 @@ def _warm_up(names: "Names") -> None:
 
 
 def _filter(threshold_ms: float, errors: bool) -> "Filter":
-    """Return what is slow by `threshold_ms`, and what fails but for the quiet statuses."""
+    """Return what is slow by `threshold_ms`, and what fails but for the quiet statuses.
+
+    With failures come lost connections and sessions, and operations without a request.
+    """
     import numpy as np
 
     from aod import smb
-    from aod.events import COMMANDS
-    from aod.filter import ALL_COMMANDS, Filter, StatusVerdict, status_verdict
+    from aod.events import COMMANDS, ERRNOS, Kind
+    from aod.filter import ALL_COMMANDS, Filter, status_verdict
 
+    slow = Filter(np.full((2, COMMANDS), round(threshold_ms * 1e6), np.uint64))
+    if not errors:
+        return slow
     quiet = {status: ALL_COMMANDS & ~smb.quiet_commands(status) for status in smb.QUIET}
-    verdict = status_verdict(True, quiet) if errors else StatusVerdict()
-    return Filter(np.full((2, COMMANDS), round(threshold_ms * 1e6), np.uint64), verdict)
+    failed = Filter(
+        statuses=status_verdict(True, quiet),
+        kinds=frozenset({Kind.UNSENT, Kind.RECONNECT, Kind.SESSION_EXPIRED}),
+        errors=~np.isin(np.arange(ERRNOS), [0, *smb.QUIET_ERRORS]),
+    )
+    return slow | failed
 
 
 def _print(events: "Events", names: "Names", as_json: bool) -> None:
@@ -100,10 +110,13 @@ def _print(events: "Events", names: "Names", as_json: bool) -> None:
 
 
 def _line(row: dict[str, Any]) -> str:
-    status = row["status"] if row["kind"] == "completed" else f"{row['kind']} {row['error']}"
-    place = f"//{row['server']}/{row['share']}" if row["server"] else row["connection_id"]
+    from aod.report.operations import command, outcome
+
+    server = f"//{row['server']}/{row['share']}" if row["server"] else ""
+    connection = row["connection_id"] if row["kind"] != "unsent" else "-"
     return (
-        f"{row['time'][11:26]:<15} {row['command'].removeprefix('SMB2_'):<20} "
+        f"{row['time'][11:26]:<15} {command(row).removeprefix('SMB2_'):<20} "
         f"{row['latency_ns'] / 1e6:>11.3f} {row['queue_ns'] / 1e6:>8.3f} "
-        f"{row['server_ns'] / 1e6:>8.3f} {status:<30} {place:<24} {row['pid']:>7} {row['comm']}"
+        f"{row['server_ns'] / 1e6:>8.3f} {outcome(row):<30} {server or connection:<24} "
+        f"{row['pid']:>7} {row['comm']}"
     )

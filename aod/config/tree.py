@@ -201,7 +201,27 @@ class InflightAnomaly(AnomalySection):
         return _ns(self.threshold_ms)
 
 
-Anomaly: TypeAlias = LatencyAnomaly | ErrorAnomaly | InflightAnomaly
+class ReconnectAnomaly(AnomalySection):
+    """Connections that are lost and made anew."""
+
+    type: Literal["Reconnect"] = Field(description="kind of anomaly")
+    tool: Literal["smbiosnoop"] = Field(default="smbiosnoop", description="view of the tracer")
+    # A connection in order is lost once in months: each loss is worth a bundle.
+    acceptable_count: int = acceptable(0)
+
+
+class CreditsAnomaly(AnomalySection):
+    """Threads that wait for credits."""
+
+    type: Literal["Credits"] = Field(description="kind of anomaly")
+    tool: Literal["smbslower"] = Field(default="smbslower", description="view of the tracer")
+    # One thread that copies at full speed waits 10 ms for each request: 100 times a second.
+    acceptable_count: int = acceptable(100)
+
+
+Anomaly: TypeAlias = (
+    LatencyAnomaly | ErrorAnomaly | InflightAnomaly | ReconnectAnomaly | CreditsAnomaly
+)
 
 
 class Guardian(Section):
@@ -211,7 +231,8 @@ class Guardian(Section):
         min_length=1,
         description="what is watched for, by names of the user's choice",
         json_schema_extra={
-            "allowed": "at least one name with a section of type Latency, Error or Inflight"
+            "allowed": "at least one name with a section of type Latency, Error, Inflight, "
+            "Reconnect or Credits"
         },
     )
 

@@ -10,6 +10,8 @@ TABLE = {
     "Latency": "aod.detectors.latency",
     "Error": "aod.detectors.error",
     "Inflight": "aod.detectors.inflight",
+    "Reconnect": "aod.detectors.reconnect",
+    "Credits": "aod.detectors.credits",
 }
 
 

@@ -21,6 +21,8 @@ class AnomalyType(enum.StrEnum):
     LATENCY = "latency"
     ERROR = "error"
     INFLIGHT = "inflight"
+    RECONNECT = "reconnect"
+    CREDITS = "credits"
     MANUAL = "manual"
 
 

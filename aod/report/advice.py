@@ -2,18 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from aod.report import text
-
-Event: TypeAlias = Mapping[str, Any]
+from aod.report import connections, text
+from aod.report.evidence import Event, Evidence, evidence
 
 MOST = 0.5
 """A part of the waiting that is this large, or of the events, gets a line of its own."""
 
 _CREDENTIALS = "the server refuses the login: a changed password, storage key or Kerberos ticket"
-_SESSION = "the session expired at the server: Kerberos tickets and the logins after it"
+_SESSION = connections.SESSION
 _GONE = "the share is not there any more: deleted, renamed or taken offline at the server"
 _FULL = "the server has no room left: free space and quotas of the share"
 _HELD = "another client or process holds the file: open files and locks at the server"
@@ -56,49 +54,6 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
 """What a status usually means, and the action whose file shows more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """The operations of a bundle that hung, were slow, failed, and its actions' results by name."""
-
-    hung: Sequence[Event]
-    slow: Sequence[Event]
-    failed: Sequence[Event]
-    actions: Mapping[str, Mapping[str, Any]]
-
-    def file(self, action: str) -> str:
-        """Return the file to open, or why there is none."""
-        result = self.actions.get(action)
-        if result is None:
-            return f"{action} (not collected)"
-        if result.get("file") and (result.get("bytes") or result.get("state") == "ok"):
-            return str(result["file"])
-        reason = text.printable(str(result.get("reason") or result.get("state", "?")))
-        return f"{action} (not collected: {reason})"
-
-
-def evidence(manifest: Mapping[str, Any]) -> Evidence:
-    """Sort a manifest's events by their anomaly; failed is also what was given up."""
-    hung: dict[tuple[Any, ...], Event] = {}
-    slow: dict[tuple[Any, ...], Event] = {}
-    failed: dict[tuple[Any, ...], Event] = {}
-    for anomaly in manifest.get("anomalies", ()):
-        for event in anomaly.get("events", ()):
-            key = (event.get("time_ns"), event.get("connection_id"), event.get("message_id"))
-            if anomaly.get("anomaly") == "inflight":
-                hung[key] = event
-                continue
-            if anomaly.get("anomaly") == "latency":
-                slow[key] = event
-            if anomaly.get("anomaly") == "error" or event.get("kind") != "completed":
-                failed[key] = event
-    return Evidence(
-        list(hung.values()),
-        list(slow.values()),
-        list(failed.values()),
-        manifest.get("actions", {}),
-    )
-
-
 def time_spent(events: Sequence[Event]) -> dict[str, float]:
     """Return the part (0..1) of all waiting that was spent in queue, server and payload."""
     total = sum(event.get("latency_ns", 0) for event in events)
@@ -118,8 +73,15 @@ def _hanging(found: Evidence) -> list[str]:
     if not found.hung:
         return []
     pended, begun = _flagged(found.hung, "pended"), sum(_has_begun(e) for e in found.hung)
+    unsent = sum(not event.get("command") for event in found.hung)
     lines = []
-    if pended < len(found.hung):
+    if unsent:
+        lines.append(
+            f"{unsent} of {len(found.hung)} wait to send: for credits, all of which are in use by "
+            "requests without an answer, or behind a thread whose send hangs. See the stack above, "
+            f"and 'Number of credits', 'In Send' and 'In MaxReq Wait' in {found.file('debugdata')}."
+        )
+    if pended + unsent < len(found.hung):
         lines.append(
             "The server hangs or the network is gone: in "
             f"{found.file('debugdata')} see the connection's state and what is listed under MIDs, "
@@ -253,28 +215,9 @@ def _statuses(found: Evidence) -> list[str]:
     return list(lines.values())
 
 
-def _connection(found: Evidence) -> list[str]:
-    kinds = Counter(str(event.get("kind", "")) for event in found.failed)
-    errors = Counter(str(event.get("error", "")) for event in found.failed)
-    lines = []
-    if kinds["aborted"] or kinds["reconnect"]:
-        lines.append(
-            f"The connection was lost: {text.plural(kinds['aborted'], 'request')} got no answer. "
-            f"Look for 'has not responded' and 'reconnect' in {found.file('dmesg')}."
-        )
-    if errors["EHOSTDOWN"]:
-        lines.append(
-            f"EHOSTDOWN ({errors['EHOSTDOWN']}): the server could not be reached: name resolution, "
-            f"TCP port 445, a firewall, the server itself. See {found.file('journalctl')}."
-        )
-    if kinds["session_expired"]:
-        lines.append(f"{_SESSION[0].upper()}{_SESSION[1:]}. See {found.file('journalctl')}.")
-    return lines
-
-
 RULES: Sequence[Callable[[Evidence], list[str]]] = (
     _hanging,
-    _connection,
+    *connections.RULES,
     _statuses,
     _waiting,
     _pended,
@@ -286,7 +229,7 @@ RULES: Sequence[Callable[[Evidence], list[str]]] = (
 
 
 def _start(found: Evidence) -> str:
-    if found.hung or found.slow or found.failed:
+    if any((found.hung, found.slow, found.failed, found.lost, found.starved)):
         return (
             "No single cause stands out. Compare the ten operations above with "
             f"{found.file('dmesg')} and {found.file('debugdata')}."

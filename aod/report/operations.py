@@ -4,16 +4,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aod.report import text
-from aod.report.advice import Event
+from aod.report.evidence import Event
 
 WIDTH = 118
 SHOWN = 10
+
+UNKNOWN_SHARE = "an unknown share"
+WITHOUT_COMMAND = {
+    "unsent": "no request",
+    "unanswered": "not sent yet",
+    "reconnect": "reconnect",
+    "credit_wait": "credits",
+    "tree_connect": "tree connect",
+}
+"""What stands in the place of a command, by the kind of an event that has none."""
 
 
 def ten_operations(anomaly: Mapping[str, Any]) -> list[str]:
     """Return the ten slowest, or of errors the first: the first one is often the cause."""
     events = anomaly.get("events", ())
-    if anomaly.get("anomaly") == "error":
+    if anomaly.get("anomaly") in ("error", "reconnect"):
         title, chosen = "first", _first(events)
     else:
         title = "oldest" if anomaly.get("anomaly") == "inflight" else "worst"
@@ -22,7 +32,8 @@ def ten_operations(anomaly: Mapping[str, Any]) -> list[str]:
     place = f", all on {shares.pop()}" if len(shares) == 1 else ""
     count = len(chosen)
     place = place if count > 1 else place.replace("all on", "on")
-    told = f"The {title} {count} of {len(events)}" if count > 1 else "The operation"
+    noun = "event" if anomaly.get("anomaly") in ("reconnect", "credits") else "operation"
+    told = f"The {title} {count} of {len(events)}" if count > 1 else f"The {noun}"
     return [f"{told}{place}:", *_operation_table(chosen, with_share=bool(shares))]
 
 
@@ -38,25 +49,27 @@ def _first(events: Sequence[Event]) -> list[Event]:
 
 
 def share_name(event: Event) -> str:
-    r"""Return `\\server\share`, or the tree id where the name is not known."""
+    r"""Return `\\server\share`, or the tree id where the name is not known, or the server."""
     if event.get("share"):
         share = str(event["share"]).lstrip("\\").rpartition("\\")[2]
         return text.printable(rf"\\{event.get('server') or '?'}\{share}")
-    server = rf"\\{event['server']} " if event.get("server") else ""
-    return text.printable(f"{server}tree {event.get('tree_id', '?')}")
+    server = rf"\\{event['server']}" if event.get("server") else ""
+    if not int(str(event.get("tree_id") or "0x0"), 16):
+        return text.printable(server) or UNKNOWN_SHARE
+    return text.printable(f"{server} tree {event['tree_id']}".strip())
 
 
 def command(event: Event) -> str:
-    """Return `SMB2_READ` and so on."""
-    return str(event.get("command", "?"))
+    """Return `SMB2_READ` and so on, or a word for what has no command."""
+    return str(event.get("command") or WITHOUT_COMMAND.get(str(event.get("kind")), "?"))
 
 
 def outcome(event: Event) -> str:
-    """Return the status; for what got no response its kind and errno."""
+    """Return the status; for what got no response its cause or kind, and its errno."""
     kind, error = str(event.get("kind", "")), str(event.get("error", ""))
     if kind == "completed":
         return str(event.get("status") or error)
-    return f"{kind} {error}".strip()
+    return f"{str(event.get('cause') or kind).replace('_', ' ')} {error}".strip()
 
 
 def process(event: Event) -> str:
@@ -77,7 +90,7 @@ def _operation_table(events: Sequence[Event], *, with_share: bool) -> list[str]:
     rows = [_operation(event, with_share=with_share) for event in events]
     fixed = sum(max(map(len, cells)) + 2 for cells in zip(columns, *rows, strict=True))
     longest = max(len(row[-1]) for row in rows)
-    left = max(WIDTH - fixed + max(longest, len("file")) + 2, 16)
+    left = max(WIDTH - fixed + max(longest, len("file")) + 2, 12)
     return text.table(columns, [[*row[:-1], text.tail(row[-1], left)] for row in rows])
 
 
@@ -88,11 +101,16 @@ def _operation(event: Event, *, with_share: bool) -> list[str]:
         command(event).removeprefix("SMB2_"),
         *(text.duration(event.get(part, 0)) for part in parts),
         text.head(outcome(event).removeprefix("STATUS_"), 22),
-        *([text.tail(share_name(event).lstrip("\\"), 16)] if with_share else []),
+        *([_short_share(event)] if with_share else []),
         str(event.get("pid", "")),
         text.printable(str(event.get("comm", ""))),
         _file(event),
     ]
+
+
+def _short_share(event: Event) -> str:
+    share = share_name(event)
+    return "-" if share == UNKNOWN_SHARE else text.tail(share.lstrip("\\"), 16)
 
 
 def _file(event: Event) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from aod.report import text
-from aod.report.advice import Event, advise, time_spent
+from aod.report.advice import advise, time_spent
+from aod.report.evidence import Event
 from aod.report.operations import (
     WIDTH,
     clock,
@@ -25,6 +26,10 @@ _NAMED = 4
 
 _ENTRIES = 10
 """Of a kernel stack; the rest is how the system call came in, and stands in the manifest."""
+
+_NOUNS = {"reconnect": "connection", "credits": "credit wait"}
+_VERBS = {"latency": "slow", "error": "failed", "reconnect": "lost", "credits": "counted"}
+"""What an anomaly counts, and what became of it."""
 
 _STATES = {
     "collecting": "Not complete: it is still being collected.",
@@ -67,25 +72,30 @@ def _sentence(anomaly: Mapping[str, Any]) -> str:
         return f"Collected by hand at {_moment(anomaly.get('raised', ''))} UTC: {reason}."
     if kind == "inflight":
         return _hung_sentence(anomaly)
-    what = {"latency": "slow", "error": "failed"}.get(str(kind), f"seen as {kind}")
-    many = "was" if anomaly.get("count") == 1 else "were"
-    verb = what if kind == "error" else f"{many} {what}"
-    place, who = _place(events), _mostly("by ", events, process)
-    how = _mostly("", events, outcome if kind == "error" else command)
+    verb = _VERBS.get(str(kind), f"seen as {kind}")
+    if kind != "error":
+        verb = f"{'was' if anomaly.get('count') == 1 else 'were'} {verb}"
+    parts = [_mostly("", events, command if kind == "latency" else outcome)]
+    if kind != "reconnect":
+        parts.append(_mostly("by ", events, process))
     urgent = "Emergency: " if anomaly.get("emergency") else ""
-    count = text.plural(anomaly.get("count", 0), "operation")
+    count = text.plural(anomaly.get("count", 0), _NOUNS.get(str(kind), "operation"))
     worst_ns = _worst_ns(anomaly)
     worst = f"; the worst took {text.duration(worst_ns)}" if worst_ns and kind != "error" else ""
-    return f"{urgent}{count} on {place} {verb}, {how}, {who}, since {since} UTC{worst}."
+    told = f"{urgent}{count} on {_place(events)} {verb}, {', '.join(parts)}"
+    return f"{told}, since {since} UTC{worst}."
 
 
 def _hung_sentence(anomaly: Mapping[str, Any]) -> str:
     events = anomaly.get("events", ())
     have = "has" if anomaly.get("count") == 1 else "have"
+    waiting = sum(not event.get("command") for event in events)
+    how = f"{_mostly('', events, command)}, " if waiting < len(events) else ""
+    what = "sent" if waiting == len(events) else "sent or answered" if waiting else "answered"
     since = _moment(anomaly.get("first") or anomaly.get("raised", ""))
     return (
         f"{text.plural(anomaly.get('count', 0), 'request')} on {_place(events)} {have} not been "
-        f"answered for {text.duration(_worst_ns(anomaly))}, {_mostly('', events, command)}, "
+        f"{what} for {text.duration(_worst_ns(anomaly))}, {how}"
         f"{_mostly('by ', events, process)}, since {since} UTC."
     )
 
@@ -105,14 +115,12 @@ def _figures(anomaly: Mapping[str, Any]) -> list[str]:
     rows = [
         raised,
         ("count", _count(anomaly)),
-        ("worst", _against(_worst_ns(anomaly), anomaly.get("worst") or {})),
-        ("median", _median(anomaly)),
-        ("usual", _usual(anomaly)),
+        *(_latencies(anomaly) if _worst_ns(anomaly) else ()),
         ("time spent", _time_spent(events)),
-        ("commands", _listed(events, command)),
+        ("commands", _commands(events)),
         ("outcomes", _listed(events, outcome)),
         ("shares", _listed(events, share_name)),
-        ("processes", _listed(events, process)),
+        ("processes", _listed([e for e in events if e.get("kind") != "reconnect"], process)),
         ("not kept", f"{text.plural(omitted, 'more event')}" if omitted else ""),
     ]
     return [title, *_pairs(rows), *_shown(anomaly)]
@@ -122,7 +130,7 @@ def _single(anomaly: Mapping[str, Any]) -> list[tuple[str, str]]:
     worst = anomaly.get("worst") or {}
     return [
         ("count", _count(anomaly)),
-        ("latency", _against(_worst_ns(anomaly), worst) if worst else ""),
+        ("latency", _against(_worst_ns(anomaly), worst) if _worst_ns(anomaly) else ""),
         ("usual", _usual(anomaly)),
         ("time spent", _time_spent(anomaly.get("events", ()))),
     ]
@@ -194,6 +202,18 @@ def _against(latency_ns: float, event: Event) -> str:
         told += f", {_times(latency_ns, threshold_ns)} its threshold of "
         told += text.duration(threshold_ns)
     return told
+
+
+def _latencies(anomaly: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("worst", _against(_worst_ns(anomaly), anomaly.get("worst") or {})),
+        ("median", _median(anomaly)),
+        ("usual", _usual(anomaly)),
+    ]
+
+
+def _commands(events: Sequence[Event]) -> str:
+    return _listed(events, command) if any(event.get("command") for event in events) else ""
 
 
 def _median(anomaly: Mapping[str, Any]) -> str:

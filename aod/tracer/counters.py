@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from aod.events import BUCKETS, Events
+from aod.events import BUCKETS, Events, has_command
 
 ENOUGH = 20
 """Operations below which nothing is called usual."""
@@ -14,7 +14,9 @@ def usual_latency_ns(keys: NDArray[np.void], counters: NDArray[np.void], events:
 
     Alike is what has the same connection, tree and command. `keys` (COUNTER_KEY) and
     `counters` (COUNTER) have shape (n,); they include `events`, which are taken out again.
+    What has no command is like nothing.
     """
+    events = events[has_command(events)]
     alike = np.isin(_identity(keys), _identity(events))
     histogram: NDArray[np.int64] = counters["latency"][alike].sum(axis=0, dtype=np.int64)
     others: NDArray[np.int64] = np.maximum(histogram - _histogram(events["latency_ns"]), 0)

@@ -1,5 +1,6 @@
 """`aod trace`: what it asks of the kernel and how it prints (real mounts: tests/vm)."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from aod import smb
 from aod.commands import trace as command
 from aod.errors import ConfigError, SurroundingsError
-from aod.events import COMMANDS, Events, Kind
+from aod.events import COMMANDS, Cause, Events, Kind, join
 from aod.names import Names
 from aod.smb import Command
 from aod.tracer import module, needs
@@ -69,6 +70,30 @@ def test_what_was_aborted_shows_its_error(
     printed(events, tmp_path, as_json=False)
 
     assert "aborted EHOSTDOWN" in capsys.readouterr().out
+
+
+def test_what_has_no_request_is_told_by_its_cause_and_errno(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = make(1, kind=Kind.RECONNECT, cause=Cause.PARTIAL_SEND, connection_id=2)
+    unsent = make(2, kind=Kind.UNSENT, error=-112, pid=42, comm=b"cp")
+
+    printed(join(lost, unsent), tmp_path, as_json=False)
+
+    first, second = (line.split()[1:] for line in capsys.readouterr().out.splitlines())
+    assert " ".join(first) == "reconnect 0.000 0.000 0.000 partial send 0x2 0"
+    assert " ".join(second) == "no request 0.000 0.000 0.000 unsent EHOSTDOWN - 42 cp"
+
+
+@pytest.mark.parametrize("errors", [True, False])
+def test_lost_connections_and_failures_without_a_request_come_with_the_errors(
+    errors: bool,
+) -> None:
+    wanted = command._filter(200, errors)
+
+    assert (Kind.RECONNECT in wanted.kinds, Kind.UNSENT in wanted.kinds) == (errors, errors)
+    assert wanted.errors[errno.EHOSTDOWN] == errors
+    assert not wanted.errors[errno.EOPNOTSUPP]
 
 
 def test_json_is_an_object_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,7 +106,8 @@ WRONG = [
     ("actions: [dmesg]", "actions: [dmesg, tcpdump, mounts]",
      "21: guardian.anomalies.error.actions: tcpdump, mounts not in watcher.actions"),
     ("type: Latency", "type: Latenci", "6: guardian.anomalies.latency.type: 'Latenci' is not "
-     "allowed, did you mean 'Latency'? (allowed: Latency, Error, Inflight)"),
+     "allowed, did you mean 'Latency'? (allowed: Latency, Error, Inflight, Reconnect, "
+     "Credits)"),
     ("type: Latency", "type: [Latency]", "6: guardian.anomalies.latency.type: ['Latency'] is not"),
     ("      type: Latency\n", "", "5: guardian.anomalies.latency.type: is missing"),
     ("smbslower", "smbiosnoop", "7: guardian.anomalies.latency.tool: 'smbiosnoop' is not allowed "
@@ -443,7 +444,12 @@ def test_the_shipped_file_loads_without_a_warning() -> None:
     loaded = load_with_sources(SHIPPED, {}, LOCAL)
 
     assert loaded.warnings() == []
-    assert set(loaded.config.guardian.anomalies) == {"latency", "error", "inflight"}
+    assert set(loaded.config.guardian.anomalies) == {
+        "latency",
+        "error",
+        "inflight",
+        "reconnect",
+    }
 
 
 def test_the_shipped_values_are_the_defaults() -> None:

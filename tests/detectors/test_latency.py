@@ -124,3 +124,11 @@ def test_evidence_of_a_flood_is_the_first_and_the_worst() -> None:
     assert anomaly is not None
     assert (anomaly.count, anomaly.events.size) == (5000, 2000)
     assert list(anomaly.events["time_ns"]) == [*range(1000), *range(4000, 5000)]
+
+
+LIFECYCLE = [kind for kind in Kind if kind not in (Kind.COMPLETED, Kind.ABORTED)]
+
+
+@pytest.mark.parametrize("kind", LIFECYCLE)
+def test_only_what_has_ended_can_be_slow(kind: Kind) -> None:
+    assert detector().feed(make(1, kind=kind, latency_ns=9 * SECOND)) is None

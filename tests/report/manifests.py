@@ -17,6 +17,7 @@ def event(index: int = 0, **fields: Any) -> dict[str, Any]:
         "time": iso(RAISED - SECOND + index * 10 * MS),
         "time_ns": 5_000 * SECOND + index * 10 * MS,
         "kind": "completed",
+        "cause": "",
         "command": "SMB2_READ",
         "latency_ns": 312 * MS,
         "queue_ns": 2 * MS,
@@ -249,6 +250,62 @@ def inflight() -> dict[str, Any]:
     return manifest([found])
 
 
+def without_command(index: int, kind: str, **fields: Any) -> dict[str, Any]:
+    """Return an event that tells of no SMB2 command."""
+    nothing: dict[str, Any] = dict.fromkeys(("latency_ns", "queue_ns", "server_ns"), 0)
+    ids = {"session_id": "0x0", "tree_id": "0x0", "file_id": "0x0", "path": "", "share": ""}
+    plain = {"kind": kind, "command": "", "payload_ns": 0, "threshold_ns": None}
+    return event(index, **(nothing | ids | plain | fields))
+
+
+def reconnect() -> dict[str, Any]:
+    """Return two channels that are lost, one of them again and again, and what fails by it."""
+    lost = [without_command(i, "reconnect", cause="reconnect", comm="cifsd") for i in range(3)]
+    lost.append(
+        without_command(
+            3, "reconnect", cause="partial_send", comm="cp", pid=815, connection_id="0x2"
+        )
+    )
+    unsent: dict[str, Any] = {"error": "EHOSTDOWN", "server": "", "connection_id": "0x0"}
+    failed = [without_command(i, "unsent", **unsent) for i in range(4, 16)]
+    age: dict[str, Any] = {"latency_ns": 5_200 * MS, "server_ns": 5_198 * MS, "payload_ns": 0}
+    given_up = event(16, kind="unanswered", error="EIO", threshold_ns=None, **age)
+    found = anomaly("reconnect", lost, tool="smbiosnoop", limit={"acceptable_count": 0})
+    return manifest([found, anomaly("error", [*failed, given_up])])
+
+
+def starved() -> dict[str, Any]:
+    """Return writers that wait for credits, some in vain, each share counted by itself."""
+    waits = [
+        without_command(
+            i,
+            "credit_wait",
+            cause="credits_awaited",
+            latency_ns=(20 + 9 * i) * MS,
+            queue_ns=(20 + 9 * i) * MS,
+            credits_granted=1,
+            in_flight=16,
+        )
+        for i in range(14)
+    ]
+    waits.append(without_command(14, "credit_wait", cause="credits_timeout", comm="cp", pid=815))
+    found = anomaly("credits", waits, tool="smbslower", limit={"acceptable_count": 10})
+    hung = [
+        without_command(
+            i,
+            "unanswered",
+            latency_ns=6_000 * MS,
+            queue_ns=6_000 * MS,
+            server="",
+            connection_id="0x0",
+            tid=5000 + i,
+        )
+        for i in range(2)
+    ]
+    hangs = anomaly("inflight", hung, tool="smbslower", limit={"threshold_ms": 5000.0}, window_s=0)
+    return manifest([found, hangs])
+
+
 def interrupted() -> dict[str, Any]:
     """Return a bundle that was cut off while its actions failed."""
     actions = {
@@ -272,6 +329,8 @@ GOLDEN = {
     "latency": latency,
     "emergency": emergency,
     "inflight": inflight,
+    "reconnect": reconnect,
+    "starved": starved,
     "manual": manual,
     "interrupted": interrupted,
 }

@@ -201,3 +201,46 @@ def test_advice_says_why_the_file_it_needs_is_missing() -> None:
 
     assert "tcpdump (not collected: pending)" in told
     assert "stats (not collected)" in told
+
+
+LOST: dict[str, Any] = {"kind": "reconnect", "cause": "reconnect", "command": ""}
+WAITED: dict[str, Any] = {"kind": "credit_wait", "cause": "credits_awaited", "command": ""}
+
+
+@pytest.mark.parametrize(
+    ("kind", "events", "told"),
+    [
+        ("reconnect", [LOST], "The connection was lost. Look for"),
+        ("reconnect", [LOST, LOST, LOST], "One connection was lost 3 times"),
+        ("reconnect", [LOST | {"cause": "partial_send"}], "could be sent only in part"),
+        ("credits", [WAITED], "Credits were waited for 1 time, up to 312 ms"),
+        ("credits", [WAITED | {"cause": "credits_timeout"}], "failed for want of credits"),
+        ("credits", [WAITED | {"cause": "credits_insufficient"}], "failed for want of credits"),
+        ("credits", [WAITED | {"cause": "credits_overflow"}], "granted more credits"),
+        ("error", [{"kind": "unsent", "error": "EIO"}], "1 operation failed without a request"),
+        ("error", [{"kind": "unsent", "error": "EHOSTDOWN"}], "could not be reached"),
+        ("error", [{"kind": "unanswered", "error": "EIO"}], "The client no longer waits for 1"),
+        ("inflight", [{"kind": "unanswered", "command": ""}], "1 of 1 wait to send"),
+    ],
+)
+def test_trouble_with_connections_is_explained(
+    kind: str, events: list[dict[str, Any]], told: str
+) -> None:
+    found = anomaly(kind, [event(i, **fields) for i, fields in enumerate(events)])
+
+    assert told in advice(found)
+
+
+def test_two_channels_that_are_lost_once_are_no_storm() -> None:
+    channels = [event(i, **LOST, connection_id=hex(i)) for i in range(4)]
+
+    assert "comes back and does not hold" not in advice(anomaly("reconnect", channels))
+
+
+def test_what_has_neither_share_nor_command_is_told_in_words() -> None:
+    unsent = event(kind="unsent", command="", server="", share="", tree_id="0x0", error="EHOSTDOWN")
+
+    summary = render(manifest([anomaly("error", [unsent])]))
+
+    assert "1 operation on an unknown share failed, unsent EHOSTDOWN, by ffmpeg" in summary
+    assert "no request" in summary

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aod.events import BUCKETS, COUNTER, COUNTER_KEY
+from aod.events import BUCKETS, COUNTER, COUNTER_KEY, Kind
 from aod.tracer.counters import quantile_ns, usual_latency_ns
 from tests.events import MS, make
 
@@ -37,6 +37,14 @@ def test_nothing_is_usual_where_too_little_like_it_was_seen(healthy: int, comman
     keys, counters = counted(*[10] * healthy, command=command)
 
     assert usual_latency_ns(keys, counters, operations(900)) == 0
+
+
+def test_a_wait_for_credits_is_not_compared_with_the_negotiations() -> None:
+    keys, counters = counted(*[10] * 50, command=0)
+    keys["tree_id"] = 0
+    waits = make(1, kind=Kind.CREDIT_WAIT, connection_id=1, latency_ns=900 * MS)
+
+    assert usual_latency_ns(keys, counters, waits) == 0
 
 
 @given(st.lists(st.integers(1, 2**26), min_size=1), st.floats(0, 1))

@@ -1,0 +1,123 @@
+"""What to look at next when connections are lost, credits run out, or nothing could be sent."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from aod.report import text
+from aod.report.evidence import Event, Evidence
+
+SESSION = "the session expired at the server: Kerberos tickets and the logins after it"
+
+STORM = 3
+"""Losses of one connection from which on it is told as one that cannot be kept."""
+
+
+def _lost(found: Evidence) -> list[str]:
+    aborted = sum(event.get("kind") == "aborted" for event in found.failed)
+    if not (found.lost or aborted):
+        return []
+    took_along = f": {text.plural(aborted, 'request')} got no answer" if aborted else ""
+    return [
+        f"The connection was lost{took_along}. Look for 'has not responded' and 'reconnect' in "
+        f"{found.file('dmesg')}: with 'has not responded' before it, server or network were "
+        "silent, else the connection was closed or reset."
+    ]
+
+
+def _storm(found: Evidence) -> list[str]:
+    losses = Counter((event.get("server"), event.get("connection_id")) for event in found.lost)
+    most = max(losses.values(), default=0)
+    if most < STORM:
+        return []
+    return [
+        f"One connection was lost {most} times: it comes back and does not hold. A firewall or "
+        "load balancer that drops it, two clients behind one address, or a login that fails each "
+        f"time (SESSION_SETUP, see {found.file('dmesg')}) do that; the server's own log tells why."
+    ]
+
+
+def _partial_send(found: Evidence) -> list[str]:
+    count = sum(event.get("cause") == "partial_send" for event in found.lost)
+    if not count:
+        return []
+    return [
+        f"{count} of {len(found.lost)} were given up because a request could be sent only in part: "
+        "the socket was full and nobody took the data. Look at the way to the server (lost "
+        f"packets, MTU) and at its load; 'In Send' in {found.file('debugdata')}."
+    ]
+
+
+def _credits(found: Evidence) -> list[str]:
+    causes = Counter(str(event.get("cause")) for event in found.starved)
+    lines = []
+    if awaited := [event for event in found.starved if event.get("cause") == "credits_awaited"]:
+        longest_ns = max(event.get("latency_ns", 0) for event in awaited)
+        lines.append(
+            f"Credits were waited for {text.plural(len(awaited), 'time')}, up to "
+            f"{text.duration(longest_ns)}, with up to {_most(awaited, 'in_flight')} requests in "
+            "flight: the server allows few requests at a time, or answers slowly. Compare 'Number "
+            f"of credits' in {found.file('debugdata')} and max_credits in {found.file('mounts')}; "
+            "many parallel writers share the credits of one connection."
+        )
+    if causes["credits_timeout"] or causes["credits_insufficient"]:
+        lines.append(
+            "Operations failed for want of credits: the server took requests and gave back no "
+            "credits, or both sides have lost count of them. See whether requests hang under MIDs "
+            f"in {found.file('debugdata')}; mounting anew starts the count anew."
+        )
+    if causes["credits_overflow"]:
+        lines.append(
+            "The server granted more credits than the client can keep: a fault of the server's, "
+            "which does no harm by itself."
+        )
+    return lines
+
+
+def _not_sent(found: Evidence) -> list[str]:
+    unsent = [event for event in found.failed if event.get("kind") == "unsent"]
+    errors = Counter(str(event.get("error", "")) for event in found.failed)
+    lines = []
+    if unsent:
+        lines.append(
+            f"{text.plural(len(unsent), 'operation')} failed without a request: this machine "
+            "refused, mostly as connection or session could not be used. What was lost before "
+            f"stands in {found.file('dmesg')}."
+        )
+    if errors["EHOSTDOWN"]:
+        lines.append(
+            f"EHOSTDOWN ({errors['EHOSTDOWN']}): the server could not be reached: name resolution, "
+            f"TCP port 445, a firewall, the server itself. See {found.file('journalctl')}."
+        )
+    return lines
+
+
+def _unanswered(found: Evidence) -> list[str]:
+    count = sum(event.get("kind") == "unanswered" for event in found.failed)
+    if not count:
+        return []
+    return [
+        f"The client no longer waits for {text.plural(count, 'request')} without an answer: the "
+        "send failed. Look for 'sending data on socket' and 'stuck for 15 seconds' in "
+        f"{found.file('dmesg')}."
+    ]
+
+
+def _expired(found: Evidence) -> list[str]:
+    if not any(event.get("kind") == "session_expired" for event in found.failed):
+        return []
+    return [f"{SESSION[0].upper()}{SESSION[1:]}. See {found.file('journalctl')}."]
+
+
+RULES: Sequence[Callable[[Evidence], list[str]]] = (
+    _lost,
+    _storm,
+    _partial_send,
+    _credits,
+    _not_sent,
+    _unanswered,
+    _expired,
+)
+
+
+def _most(events: Sequence[Event], name: str) -> int:
+    return max((int(event.get(name, 0)) for event in events), default=0)
