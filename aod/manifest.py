@@ -57,6 +57,7 @@ def describe_anomaly(
         "window_s": anomaly.window_ns / 1e9,
         "limit": {key: value for key, value in limits.items() if key.endswith(("_ms", "count"))},
         "reason": anomaly.reason,
+        "shares": list(anomaly.shares),
         "worst": worst,
         "median_latency_ns": int(np.median(latencies_ns)) if rows else 0,
         "first": _first(anomaly, rows),

@@ -12,6 +12,7 @@ import os
 import time
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from aod import actions, detectors, smb, systemd, tasks
@@ -25,6 +26,7 @@ from aod.clock import wall_offset_ns
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detector import Detector, Ticking
+from aod.detectors.scope import Scoped, within_scope
 from aod.errors import ConfigError, SurroundingsError
 from aod.events import Events, Kind
 from aod.filter import Filter, event_thresholds_ns, union
@@ -79,7 +81,8 @@ class Service:
         self._output = output
         self._audit = Audit(output.fd, config.audit.enabled)
         self._names = Names()
-        self._detectors = make_detectors(config)
+        self._name_again_s = 0.0
+        self._detectors = make_detectors(config, self._names)
         self._tracer = Follower(_needed(self._detectors), climb)
         self._open_requests = OpenRequests(self._tracer, self._names)
         self._ticking = [each for each in self._detectors if isinstance(each, Ticking)]
@@ -167,6 +170,8 @@ class Service:
 
     async def _detect(self, detector: Detector, batches: Channel[Events]) -> None:
         async for events in batches:
+            if isinstance(detector, Scoped):
+                await self._name(events)
             anomaly = detector.feed(events)
             if anomaly:
                 self._anomalies.send(anomaly.stamped(wall_offset_ns()))
@@ -177,11 +182,25 @@ class Service:
             flight = await asyncio.to_thread(self._open_requests.read)
             if flight.given_up.size:
                 self._distribute(flight.given_up)
+            if any(isinstance(detector, Scoped) for detector in self._ticking):
+                await self._name(flight.open)
             for detector in self._ticking:
                 anomaly = detector.tick(flight.open)
                 if anomaly:
                     found = replace(anomaly, tasks=await self._waiting_tasks(anomaly))
                     self._anomalies.send(found.stamped(wall_offset_ns()))
+
+    async def _name(self, events: Events) -> None:
+        """Look up what scopes go by, at most once an interval: an id may stay unknown."""
+        now_s = time.monotonic()
+        if now_s < self._name_again_s or not self._names.has_unknown(events):
+            return
+        self._name_again_s = now_s + self._config.watch_interval_sec
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await asyncio.to_thread(self._names.refresh)
+        except TimeoutError:
+            log.warning("no names within %g s, scopes take in what they do not know", LOOK_S)
 
     async def _waiting_tasks(self, anomaly: Anomaly) -> Tasks:
         try:
@@ -271,11 +290,15 @@ class Service:
         }
 
 
-def make_detectors(config: Config) -> list[Detector]:
-    """Return the detectors that the config asks for."""
+def make_detectors(config: Config, names: Names) -> list[Detector]:
+    """Return the detectors that the config asks for, each held to its scope."""
     interval_ns = int(config.watch_interval_sec * SECOND_NS)
     return [
-        detectors.load(section.type).from_config(name, section, interval_ns)
+        within_scope(
+            partial(detectors.load(section.type).from_config, name, section, interval_ns),
+            section,
+            names,
+        )
         for name, section in config.guardian.anomalies.items()
     ]
 

@@ -111,7 +111,7 @@ def test_a_damaged_process_name_can_still_be_written(names: Names) -> None:
 def test_an_anomaly_is_told_with_worst_median_and_span(names: Names) -> None:
     events = make(1 * SECOND, 2 * SECOND, 3 * SECOND)
     events["latency_ns"] = [5, 9, 7]
-    anomaly = replace(make_anomaly(), count=10, events=events)
+    anomaly = replace(make_anomaly(), count=10, events=events, shares=(r"\\nas01\media",))
     rows = described(events, names)
 
     told = manifest.describe_anomaly(anomaly, 1, rows, {"default_threshold_ms": 200, "mode": "all"})
@@ -120,6 +120,7 @@ def test_an_anomaly_is_told_with_worst_median_and_span(names: Names) -> None:
     assert (told["worst"]["latency_ns"], told["median_latency_ns"]) == (9, 7)
     assert (told["first"], told["last"]) == (rows[0]["time"], rows[2]["time"])
     assert told["limit"] == {"default_threshold_ms": 200}
+    assert told["shares"] == [r"\\nas01\media"]
 
 
 def test_an_anomaly_without_events_is_told_too() -> None:

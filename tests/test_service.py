@@ -415,6 +415,34 @@ async def test_a_request_that_cifs_has_given_up_is_an_error(
     assert (event["kind"], event["error"], event["command"]) == ("unanswered", "EIO", "SMB2_READ")
 
 
+async def test_a_scope_finds_the_share_of_an_id_that_was_not_known_before(
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    tmp_path: Path,
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
+    told: Told,
+) -> None:
+    server = "1) ConnectionId: 0x1 Hostname: nas\nSessionId: 0x5\n"
+    tree = "\t1) \\\\nas\\{} Mounts: 1\n\ttid: 0x{}\n"
+    text = server + tree.format("media", 1) + tree.format("backup", 2)
+    (tmp_path / "DebugData").write_text(text)
+    monkeypatch.setattr(service_module, "Names", lambda: Names(tmp_path / "DebugData"))
+    slow_backup = {"type": "Latency", "acceptable_count": 0, "actions": ["dmesg"]}
+    config = make_config(
+        output.path,
+        guardian={"anomalies": {"latency": {**slow_backup, "shares": ["//nas/backup"]}}},
+    )
+    ids = {"connection_id": 1, "session_id": 5, "latency_ns": 300 * MS}
+
+    async with running(config, output, tracer) as send:
+        send(make(1, 2, tree_id=[1, 2], **ids))
+        await told.until("bundle sealed")
+
+    (anomaly,) = (await only_manifest(output))["anomalies"]
+    assert [event["share"] for event in anomaly["events"]] == ["backup"]
+
+
 async def test_a_request_that_waits_by_nature_is_never_looked_up(
     output: OutputDirectory, tracer: FakeTracer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -459,7 +487,7 @@ class Broken:
 async def test_a_detector_that_raises_ends_the_service_and_is_told(
     output: OutputDirectory, tracer: FakeTracer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "make_detectors", lambda config: [Broken()])
+    monkeypatch.setattr(service_module, "make_detectors", lambda *_: [Broken()])
 
     service = Service(make_config(output.path), output, tracer.climb)
     tracer.ring.first = slow()

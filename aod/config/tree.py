@@ -13,6 +13,8 @@ from aod.config.values import (
     Code,
     CommandName,
     Name,
+    Processes,
+    Shares,
     count,
     number,
     text_of,
@@ -23,6 +25,7 @@ from aod.smb import Command
 NS_PER_MS = 1_000_000
 
 Mode: TypeAlias = Literal["all", "trackonly", "excludeonly"]
+Per: TypeAlias = Literal["host", "share"]
 
 
 class Section(BaseModel):
@@ -60,6 +63,11 @@ class AnomalySection(Section):
     cooldown_sec: float | None = number(
         None, 0, 86_400, "seconds", "quiet time after a bundle, none for incidents.cooldown_sec"
     )
+    shares: Shares = Field(default=(), description="shares that count, none for all; ! excludes")
+    processes: Processes = Field(
+        default=(), description="processes that count, none for all; ! excludes"
+    )
+    per: Per = Field(default="host", description="one count for all, or one for each share")
 
 
 class CountedAnomaly(AnomalySection):

@@ -14,6 +14,10 @@ from aod.config.problems import one_of, shown
 from aod.smb import Command
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+SHARE = re.compile(r"(\\\\|//)([^/\\]+[/\\][^/\\]+|.*[*].*)|[*].*")
+"""A share as a whole, or with a `*` that may stand for several parts."""
+COMM_CHARS = 15
+"""What the kernel keeps of a thread's name (TASK_COMM_LEN - 1)."""
 ERRORS = {name: getattr(errno, name) for name in dir(errno) if name.startswith("E")}
 """Every errno name, second names such as EWOULDBLOCK included, with its positive number."""
 
@@ -75,6 +79,34 @@ def _action(value: Any) -> str:
     return str(value)
 
 
+def _share(value: Any) -> str:
+    if not _is_pattern(value) or not SHARE.fullmatch(value.removeprefix("!")):
+        raise ValueError(
+            f"{shown(value)} is not allowed (allowed: //server/share, with * for any text, ? for "
+            "a character and [ab] for one of some; a leading ! excludes)"
+        )
+    return str(value)
+
+
+def _process(value: Any) -> str:
+    if not _is_pattern(value):
+        raise ValueError(
+            f"{shown(value)} is not allowed (allowed: the name of a process, with *, ? and [ab] "
+            "as in a shell; a leading ! excludes)"
+        )
+    name = value.removeprefix("!")
+    if len(name) > COMM_CHARS and not set(name) & set("*?["):
+        raise ValueError(
+            f"{shown(value)} is never met: the kernel keeps {COMM_CHARS} characters of a name "
+            f"(allowed: {name[:COMM_CHARS]!r})"
+        )
+    return str(value)
+
+
+def _is_pattern(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable() and value.removeprefix("!") != ""
+
+
 def _command(value: Any) -> Command:
     if isinstance(value, Command):
         return value
@@ -112,6 +144,8 @@ Directory = Annotated[Path, BeforeValidator(as_directory)]
 Name = Annotated[str, AfterValidator(_name)]
 Action = Annotated[str, BeforeValidator(_action)]
 Actions = Annotated[tuple[Action, ...], AfterValidator(unique)]
+Shares = Annotated[tuple[Annotated[str, BeforeValidator(_share)], ...], AfterValidator(unique)]
+Processes = Annotated[tuple[Annotated[str, BeforeValidator(_process)], ...], AfterValidator(unique)]
 CommandName = Annotated[
     Command, BeforeValidator(_command), PlainSerializer(lambda command: command.name)
 ]

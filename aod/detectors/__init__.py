@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aod.detectors.detector import Detector
+    from aod.detectors.detector import Configured
 
 TABLE = {
     "Latency": "aod.detectors.latency",
@@ -15,7 +15,7 @@ TABLE = {
 }
 
 
-def load(kind: str) -> "type[Detector]":
+def load(kind: str) -> "type[Configured]":
     """Return the detector class of a config `type`."""
-    detector: type[Detector] = getattr(importlib.import_module(TABLE[kind]), kind)
+    detector: type[Configured] = getattr(importlib.import_module(TABLE[kind]), kind)
     return detector

@@ -34,7 +34,7 @@ class Anomaly:
     stamped it: a detector reads no clock); `raised_ns` is the same in CLOCK_MONOTONIC.
     `count` violations were found within windows of `window_ns`; `events` holds the violating
     operations in order of completion, at most FIRST + WORST of them. `tasks` has the tasks that
-    wait for some of them.
+    wait for some of them. `shares` has those whose own count raised it, where each has one.
     """
 
     anomaly: AnomalyType
@@ -47,6 +47,7 @@ class Anomaly:
     events: Events = field(default_factory=empty)
     reason: str = ""
     tasks: Tasks = field(default_factory=dict)
+    shares: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -81,6 +82,7 @@ class Anomaly:
             count=self.count + later.count - again,
             events=keep_evidence(join(events, later.events)),
             tasks=dict(islice({**self.tasks, **later.tasks}.items(), MAX_TASKS)),
+            shares=tuple(dict.fromkeys(self.shares + later.shares)),
         )
 
 

@@ -14,12 +14,16 @@ class Detector(Protocol):
     filter: Filter
     """What the kernel has to send for this detector."""
 
+    def feed(self, events: Events) -> Anomaly | None:
+        """Judge a batch of shape (n,), in the order in which it was read."""
+
+
+class Configured(Detector, Protocol):
+    """A detector that a section of the config asks for by its `type`."""
+
     @classmethod
     def from_config(cls, name: str, config: Any, interval_ns: int) -> Self:
         """Make the detector of the anomaly `name` from its section of the config."""
-
-    def feed(self, events: Events) -> Anomaly | None:
-        """Judge a batch of shape (n,), in the order in which it was read."""
 
 
 @runtime_checkable

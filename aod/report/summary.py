@@ -115,6 +115,7 @@ def _figures(anomaly: Mapping[str, Any]) -> list[str]:
     rows = [
         raised,
         ("count", _count(anomaly)),
+        ("raised for", _shares_raised(anomaly)),
         *(_latencies(anomaly) if _worst_ns(anomaly) else ()),
         ("time spent", _time_spent(events)),
         ("commands", _commands(events)),
@@ -130,6 +131,7 @@ def _single(anomaly: Mapping[str, Any]) -> list[tuple[str, str]]:
     worst = anomaly.get("worst") or {}
     return [
         ("count", _count(anomaly)),
+        ("raised for", _shares_raised(anomaly)),
         ("latency", _against(_worst_ns(anomaly), worst) if _worst_ns(anomaly) else ""),
         ("usual", _usual(anomaly)),
         ("time spent", _time_spent(anomaly.get("events", ()))),
@@ -148,6 +150,7 @@ def _hung(anomaly: Mapping[str, Any]) -> list[tuple[str, str]]:
         count += f"; raised {text.plural(anomaly['repeats'], 'more time')} while collecting"
     return [
         ("count", count),
+        ("raised for", _shares_raised(anomaly)),
         ("oldest", f"{age}, when it was last told"),
         ("commands", _listed(events, command)),
         ("shares", _listed(events, share_name)),
@@ -214,6 +217,14 @@ def _latencies(anomaly: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _commands(events: Sequence[Event]) -> str:
     return _listed(events, command) if any(event.get("command") for event in events) else ""
+
+
+def _shares_raised(anomaly: Mapping[str, Any]) -> str:
+    """Name the shares whose own counts raised it, where each share has one."""
+    shares = [text.printable(str(share)) for share in anomaly.get("shares", ())]
+    rest = len(shares) - _NAMED
+    more = f", and {text.plural(rest, 'other')}" if rest > 0 else ""
+    return f"{', '.join(shares[:_NAMED])}{more}; each share is counted by itself" if shares else ""
 
 
 def _median(anomaly: Mapping[str, Any]) -> str:

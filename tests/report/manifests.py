@@ -289,7 +289,9 @@ def starved() -> dict[str, Any]:
         for i in range(14)
     ]
     waits.append(without_command(14, "credit_wait", cause="credits_timeout", comm="cp", pid=815))
-    found = anomaly("credits", waits, tool="smbslower", limit={"acceptable_count": 10})
+    found = anomaly(
+        "credits", waits, tool="smbslower", limit={"acceptable_count": 10}, shares=[r"\\nas01"]
+    )
     hung = [
         without_command(
             i,

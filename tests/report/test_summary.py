@@ -244,3 +244,11 @@ def test_what_has_neither_share_nor_command_is_told_in_words() -> None:
 
     assert "1 operation on an unknown share failed, unsent EHOSTDOWN, by ffmpeg" in summary
     assert "no request" in summary
+
+
+def test_an_anomaly_of_one_share_names_it() -> None:
+    raised = anomaly("latency", slow(2), shares=[r"\\nas01\media"])
+
+    assert r"raised for  \\nas01\media; each share is counted by itself" in render(
+        manifest([raised])
+    )
