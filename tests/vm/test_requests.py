@@ -3,11 +3,14 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.vm.daemon import AOD
 from tests.vm.lab import SERVED, SHARE, Job, Machine
 
 COUNTED = "awk '/^SMBs:/ {n += $2} END {print n}' /proc/fs/cifs/Stats"
 KPROBES = 9
+WAIT_S = 3
 OPEN = "bpftool -j map dump name inflight"
 
 
@@ -105,20 +108,30 @@ def test_what_a_lost_connection_takes_along_is_aborted(vm: Machine) -> None:
     assert {"SMB2_NEGOTIATE", "SMB2_SESSION_SETUP", "SMB2_TREE_CONNECT"} <= answered
 
 
+LOCKS = """
+import fcntl, os, time
+held = open("{share}/locked", "r+")
+fcntl.lockf(held, fcntl.LOCK_EX)
+if os.fork():
+    time.sleep({wait_s})
+    fcntl.lockf(held, fcntl.LOCK_UN)
+    os.wait()
+else:
+    fcntl.lockf(open("/mnt/second/locked", "r+"), fcntl.LOCK_EX)
+"""
+
+
 def test_a_lock_that_waits_is_pended_and_its_latency_is_the_wait(vm: Machine) -> None:
     vm.run(f"echo > {SERVED}/locked; chown alice {SERVED}/locked")
-    take = (
-        'python3 -c \'import fcntl, sys, time; f = open(sys.argv[1], "r+"); '
-        'fcntl.lockf(f, fcntl.LOCK_EX); print("held", flush=True); time.sleep(float(sys.argv[2]))\''
-    )
     vm.mount("/mnt/second", options="nosharesock,vers=3.1.1,username=alice,password=pw")
-    job = start_trace(vm)
-    vm.start(f"{take} {SHARE}/locked 4 > /run/held")
-    vm.run("timeout 20 bash -c 'until grep -q held /run/held; do sleep 0.1; done'")
-    vm.run(f"{take} /mnt/second/locked 0")
-    operations = stop_trace(vm, job)
+    vm.write("/run/locks.py", LOCKS.format(share=SHARE, wait_s=WAIT_S).encode())
 
-    locks = [row for row in operations if row["command"] == "SMB2_LOCK"]
-    waited = [row for row in locks if "pended" in row["flags"]]
-    assert waited
-    assert max(row["latency_ns"] for row in waited) > 2_000_000_000
+    operations, counted = traced(vm, "python3 /run/locks.py")
+
+    assert len(operations) == counted
+    waited = [
+        row for row in operations if row["command"] == "SMB2_LOCK" and "pended" in row["flags"]
+    ]
+    assert [round(row["latency_ns"] / 1e9 - WAIT_S, 1) for row in waited] == [
+        pytest.approx(0, abs=0.2)
+    ]
