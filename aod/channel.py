@@ -38,6 +38,11 @@ class Channel(Generic[T]):
         self._closed = True
         self._changed.set()
 
+    @property
+    def waiting(self) -> int:
+        """How many items wait."""
+        return len(self._items)
+
     async def __aiter__(self) -> AsyncIterator[T]:
         while True:
             while self._items:

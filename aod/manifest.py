@@ -87,7 +87,8 @@ def _describe(
     event: np.void, server_time_ns: int, threshold_ns: int, names: Names, wall_offset_ns: int
 ) -> dict[str, Any]:
     connection_id, session_id = int(event["connection_id"]), int(event["session_id"])
-    tree_id, status = int(event["tree_id"]), int(event["status"])
+    tree_id, file_id = int(event["tree_id"]), int(event["file_id"])
+    status = int(event["status"])
     return {
         "time": iso(int(event["time_ns"]) + wall_offset_ns),
         "time_ns": int(event["time_ns"]),
@@ -103,14 +104,15 @@ def _describe(
         "status": smb.status_name(status),
         "status_code": f"0x{status:08X}",
         "error": smb.error_name(int(event["error"])),
-        "server": names.server(connection_id),
-        "share": names.share(session_id, tree_id),
+        "server": names.server(connection_id, session_id),
+        "channel": names.channel(connection_id),
+        "share": names.share(session_id, tree_id, connection_id),
         "connection_id": f"0x{connection_id:x}",
         "session_id": f"0x{session_id:x}",
         "tree_id": f"0x{tree_id:x}",
         "message_id": int(event["message_id"]),
-        "file_id": f"0x{int(event['file_id']):x}",
-        "path": "",
+        "file_id": f"0x{file_id:x}",
+        "file": names.file(session_id, tree_id, file_id),
         "unit": names.unit(int(event["cgroup_id"])),
         "pid": int(event["pid"]),
         "tid": int(event["tid"]),

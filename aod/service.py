@@ -33,7 +33,7 @@ from aod.filter import Filter, event_thresholds_ns, union
 from aod.incident import Surroundings, make_context
 from aod.incidents import Incidents
 from aod.manifest import describe_events
-from aod.names import Names
+from aod.names import Names, Upkeep
 from aod.report.summary import render
 from aod.tasks import Tasks
 from aod.tracer.counters import usual_latency_ns
@@ -83,6 +83,7 @@ class Service:
         self._names = Names()
         self._name_again_s = 0.0
         self._detectors = make_detectors(config, self._names)
+        self._upkeep = Upkeep(self._names)
         self._tracer = Follower(_needed(self._detectors), climb)
         self._open_requests = OpenRequests(self._tracer, self._names)
         self._ticking = [each for each in self._detectors if isinstance(each, Ticking)]
@@ -137,6 +138,7 @@ class Service:
                 group.create_task(self._clean_up(), name="cleanup"),
                 group.create_task(self._watch_ledger(), name="ledger"),
                 group.create_task(self._audit.run(), name="audit"),
+                group.create_task(self._upkeep.run(), name="names"),
             ]
             await stop.wait()
             await self._finish([tracing, scanning], detecting, incidents)
@@ -161,12 +163,13 @@ class Service:
         systemd.notify("READY=1\nSTATUS=watching SMB operations")
 
     def _distribute(self, events: Events) -> None:
-        """Hand a batch to every detector."""
+        """Hand a batch to every detector, and to those who keep the names."""
         if __debug__:
             delay_ms = (time.monotonic_ns() - int(events["time_ns"].min())) / 1e6
             log.debug("batch events=%d oldest_ms=%.1f", events.size, delay_ms)
         for batches in self._batches:
             batches.send(events)
+        self._upkeep.see(events)
 
     async def _detect(self, detector: Detector, batches: Channel[Events]) -> None:
         async for events in batches:
@@ -193,7 +196,7 @@ class Service:
     async def _name(self, events: Events) -> None:
         """Look up what scopes go by, at most once an interval: an id may stay unknown."""
         now_s = time.monotonic()
-        if now_s < self._name_again_s or not self._names.has_unknown(events):
+        if now_s < self._name_again_s or not self._names.has_unknown_place(events):
             return
         self._name_again_s = now_s + self._config.watch_interval_sec
         try:
@@ -262,8 +265,7 @@ class Service:
         os._exit(code)
 
     def _describe(self, anomaly: Anomaly, wall_offset: int) -> list[dict[str, Any]]:
-        if self._names.has_unknown(anomaly.events):
-            self._names.refresh(frozenset(anomaly.events["cgroup_id"].tolist()))
+        self._names.look_up(anomaly.events)
         filters = {detector.name: detector.filter for detector in self._detectors}
         wanted = filters.get(anomaly.name)
         thresholds = event_thresholds_ns(wanted.thresholds_ns, anomaly.events) if wanted else None

@@ -22,6 +22,7 @@ DEBUG_DATA = r"""1) ConnectionId: 0x1 Hostname: nas01
 	TCP status: 1
 	1) Address: 10.0.0.1 Uses: 1
 		SessionId: 0x4000000000001
+		Channel: 2 ConnectionId: 0x2
 		1) \\nas01\media Mounts: 1 DevInfo: 0x20
 		tid: 0x5
 """
@@ -33,6 +34,9 @@ def names(tmp_path: Path) -> Names:
     known = Names(tmp_path / "DebugData", tmp_path)
     known.refresh()
     return known
+
+
+FILES = "# <tree id> <ses id> <persistent fid> <filename>\n0x5 0x4000000000001 0x1f film.mkv\n"
 
 
 def described(events: Events, names: Names, thresholds_ns: Any = None) -> list[dict[str, Any]]:
@@ -50,6 +54,19 @@ def test_an_event_is_told_with_names(names: Names) -> None:
     assert (row["server"], row["share"], row["command"]) == ("nas01", "media", "SMB2_READ")
     assert (row["status"], row["error"]) == ("STATUS_ACCESS_DENIED", "EACCES")
     assert (row["server_ns"], row["threshold_ns"]) == (150 * MS, 200 * MS)
+
+
+def test_an_event_is_told_with_its_file_and_channel(names: Names, tmp_path: Path) -> None:
+    (tmp_path / "open_files").write_text(FILES)
+    ids = {"connection_id": 2, "session_id": 0x4000000000001, "tree_id": 5}
+    events = make(1, 2, **ids)
+    events["file_id"] = [0x1F, 0x20]
+    names.look_up(events)
+
+    rows = described(events, names)
+
+    assert [(row["channel"], row["share"]) for row in rows] == [("2", "media")] * 2
+    assert [(row["file_id"], row["file"]) for row in rows] == [("0x1f", "film.mkv"), ("0x20", "")]
 
 
 def test_its_keys_are_the_columns_of_the_table(names: Names) -> None:

@@ -28,7 +28,7 @@ from aod.commands.run import told as told_failure
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.errors import SurroundingsError
-from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Count, Events, empty
+from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Count, Events, Kind, empty
 from aod.filter import Filter
 from aod.names import Names
 from aod.service import Service, serve
@@ -196,6 +196,58 @@ async def test_a_slow_operation_becomes_a_sealed_bundle(
         True,
         True,
     ]
+
+
+async def test_a_slow_operation_is_told_with_its_file_though_that_is_closed_soon(
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    script: Script,
+    told: Told,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = tmp_path / "open_files"
+    files.write_text("# <tree id> <ses id> <persistent fid> <filename>\n0x5 0x7 0x1f film.mkv\n")
+    monkeypatch.setattr(service_module, "Names", lambda: Names(tmp_path / "DebugData"))
+
+    async def closes(context: Context, out: Output) -> Outcome:
+        await asyncio.to_thread(files.write_text, "")
+        return Outcome()
+
+    script["dmesg"] = closes
+    operation = slow()
+    operation["session_id"], operation["tree_id"], operation["file_id"] = 7, 5, 0x1F
+    async with running(make_config(output.path), output, tracer) as send:
+        send(operation)
+        await told.until("bundle sealed")
+
+    assert (await only_manifest(output))["anomalies"][0]["worst"]["file"] == "film.mkv"
+
+
+async def test_a_tree_connect_has_the_names_read_anew(
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    script: Script,
+    told: Told,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Watched(Names):
+        def look_up(self, events: Events, *, sparing: bool = False) -> None:
+            if Kind.TREE_CONNECT in events["kind"]:
+                loop.call_soon_threadsafe(read.set)
+
+    monkeypatch.setattr(service_module, "Names", lambda: Watched(tmp_path / "DebugData"))
+    connect = make(time.monotonic_ns())
+    connect["kind"] = Kind.TREE_CONNECT
+    async with running(make_config(output.path), output, tracer) as send:
+        send(connect)
+        await read.wait()
+
+    assert names_in(output.path) == ["audit.jsonl"]
 
 
 async def test_a_healthy_operation_makes_no_bundle(
@@ -528,7 +580,8 @@ def test_the_debug_metric_of_a_batch_is_gone_under_o(option: str, expected: int)
     code = (
         "import logging, types; from aod.events import empty; from aod.service import Service\n"
         "logging.basicConfig(level='DEBUG')\n"
-        "Service._distribute(types.SimpleNamespace(_batches=[]), empty(1))"
+        "service = types.SimpleNamespace(_batches=[], _upkeep=types.SimpleNamespace(see=len))\n"
+        "Service._distribute(service, empty(1))"
     )
 
     done = subprocess.run(

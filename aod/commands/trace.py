@@ -3,21 +3,34 @@
 import asyncio
 import json
 import signal
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from aod.commands.run import told
 from aod.errors import ConfigError, SurroundingsError
 
 if TYPE_CHECKING:
+    from aod.channel import Channel
     from aod.events import Events
     from aod.filter import Filter
     from aod.names import Names
+    from aod.tracer.program import Tracer
+
+Watch: TypeAlias = "Callable[[Tracer, asyncio.Event], Coroutine[Any, Any, None]]"
 
 MAX_THRESHOLD_MS = 86_400_000  # as in the config
+BATCHES = 256
+"""Batches of at most 2048 events that may wait to be printed."""
+BEHIND = 16
+"""Waiting batches from which on names are looked up sparingly, so as not to lose lines."""
+LAST_LINES_S = 5.0
+"""For printing, after the end was asked for, what was seen before."""
 HEADER = (
     f"{'TIME':<15} {'COMMAND':<20} {'LATENCY(ms)':>11} {'QUEUE':>8} {'SERVER':>8} "
-    f"{'STATUS':<30} {'SHARE':<24} {'PID':>7} COMM"
+    f"{'STATUS':<30} {'SHARE':<24} {'PID':>7} {'COMM':<15} FILE"
 )
 
 
@@ -29,43 +42,60 @@ def trace(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
 ) -> None:
     """Print slow and failed SMB operations until interrupted."""
-    from aod.commands.run import told
-    from aod.tracer import module, needs
-
     if not 0 <= threshold_ms <= MAX_THRESHOLD_MS:  # nan passes the option's own bounds
         raise ConfigError([f"--threshold-ms: {threshold_ms} (allowed: 0 to {MAX_THRESHOLD_MS})"])
+    watch_until_stopped(partial(_filter, threshold_ms, errors), partial(_trace, as_json))
+
+
+def watch_until_stopped(wanted: "Callable[[], Filter]", watch: Watch) -> None:
+    """Run `watch` with a tracer that sends what is `wanted`; SIGINT and SIGTERM set its event.
+
+    Raises SurroundingsError where the machine does not offer what that takes.
+    """
+    from aod.tracer import module, needs
+
     if missing := needs.missing():
         raise SurroundingsError(missing)
     if not module.is_loaded():
         raise SurroundingsError("cifs is not loaded: modprobe cifs, or mount a share")
     try:
-        asyncio.run(_trace(threshold_ms, errors, as_json))
+        asyncio.run(_run(wanted, watch))
     except BaseExceptionGroup as failures:
         raise told(failures) from failures
 
 
-async def _trace(threshold_ms: float, errors: bool, as_json: bool) -> None:
-    from aod.events import Count
-    from aod.names import Names
+async def _run(wanted: "Callable[[], Filter]", watch: Watch) -> None:
     from aod.tracer.ladder import climb
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with await asyncio.to_thread(climb, wanted()) as tracer:
+        await watch(tracer, stop)
+
+
+async def _trace(as_json: bool, tracer: "Tracer", stop: asyncio.Event) -> None:
+    from aod.channel import Channel
+    from aod.events import Count
+    from aod.names import Names
+
     names = Names()
+    batches = Channel["Events"](BATCHES)
     await asyncio.to_thread(_warm_up, names)
-    with await asyncio.to_thread(climb, _filter(threshold_ms, errors)) as tracer:
-        if not as_json:
-            typer.echo(HEADER)
-        async with asyncio.TaskGroup() as group:
-            ring = group.create_task(
-                tracer.ring.watch(lambda events: _print(events, names, as_json)), name="ring"
-            )
-            await stop.wait()
-            ring.cancel()
-        lost = tracer.counts()[Count.LOST]
-        if lost:
-            typer.echo(f"lost {lost} events: the ring was full", err=True)
+    if not as_json:
+        typer.echo(HEADER)
+    async with asyncio.TaskGroup() as group:
+        ring = group.create_task(tracer.ring.watch(batches.send), name="ring")
+        printing = group.create_task(_print_all(batches, names, as_json), name="printing")
+        await stop.wait()
+        ring.cancel()
+        batches.close()
+        await asyncio.wait([printing], timeout=LAST_LINES_S)
+        printing.cancel()
+    if lost := tracer.counts()[Count.LOST]:
+        typer.echo(f"lost {lost} events: the ring was full", err=True)
+    if batches.dropped:
+        typer.echo(f"lost {batches.dropped} batches of events: printing was too slow", err=True)
 
 
 def _warm_up(names: "Names") -> None:
@@ -98,25 +128,31 @@ def _filter(threshold_ms: float, errors: bool) -> "Filter":
     return slow | failed
 
 
+async def _print_all(batches: "Channel[Events]", names: "Names", as_json: bool) -> None:
+    async for events in batches:
+        is_behind = batches.waiting > BEHIND
+        await asyncio.to_thread(names.look_up, events, sparing=is_behind)
+        _print(events, names, as_json)
+
+
 def _print(events: "Events", names: "Names", as_json: bool) -> None:
     from aod.clock import wall_offset_ns
     from aod.manifest import describe_events
 
-    # A look into procfs, and only when an id turns up that is new.
-    if names.has_unknown(events):
-        names.refresh(frozenset(events["cgroup_id"].tolist()))
     for row in describe_events(events, None, names, wall_offset_ns()):
         typer.echo(json.dumps(row) if as_json else _line(row))
 
 
 def _line(row: dict[str, Any]) -> str:
+    from aod.report import text
     from aod.report.operations import command, outcome
 
     server = f"//{row['server']}/{row['share']}" if row["server"] else ""
     connection = row["connection_id"] if row["kind"] != "unsent" else "-"
-    return (
+    line = (
         f"{row['time'][11:26]:<15} {command(row).removeprefix('SMB2_'):<20} "
         f"{row['latency_ns'] / 1e6:>11.3f} {row['queue_ns'] / 1e6:>8.3f} "
         f"{row['server_ns'] / 1e6:>8.3f} {outcome(row):<30} {server or connection:<24} "
-        f"{row['pid']:>7} {row['comm']}"
+        f"{row['pid']:>7} {row['comm']:<15} {row['file']}"
     )
+    return text.printable(line).rstrip()  # names come from any user

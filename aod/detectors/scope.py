@@ -30,10 +30,10 @@ _IDS = ("connection_id", "session_id", "tree_id")
 class Names(Protocol):
     """What ids are called, "" where that is not known; instant."""
 
-    def server(self, connection_id: int, /) -> str:
+    def server(self, connection_id: int, session_id: int, /) -> str:
         """Return the name of a server."""
 
-    def share(self, session_id: int, tree_id: int, /) -> str:
+    def share(self, session_id: int, tree_id: int, connection_id: int, /) -> str:
         """Return the name of a share, without its server."""
 
 
@@ -111,8 +111,8 @@ class Scope:
         return [self._place(*each) for each in different.tolist()], where.reshape(-1)
 
     def _place(self, connection_id: int, session_id: int, tree_id: int) -> str:
-        server = self._names.server(connection_id)
-        share = self._names.share(session_id, tree_id) if tree_id else ""
+        server = self._names.server(connection_id, session_id)
+        share = self._names.share(session_id, tree_id, connection_id) if tree_id else ""
         return rf"\\{server}\{share}" if server and share else rf"\\{server}" if server else ""
 
     def _has_process(self, comm: bytes) -> bool:

@@ -167,7 +167,7 @@ def _writeback(found: Evidence) -> list[str]:
         return []
     return [
         f"{count} of {len(found.slow)} were writeback by a kernel thread: the process named is "
-        "not the one that wrote the data; the path says whose it is."
+        "not the one that wrote the data; the file says whose it is."
     ]
 
 

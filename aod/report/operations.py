@@ -114,6 +114,6 @@ def _short_share(event: Event) -> str:
 
 
 def _file(event: Event) -> str:
-    if event.get("path"):
-        return text.printable(str(event["path"]))
+    if event.get("file"):
+        return text.printable(str(event["file"]))
     return "-" if event.get("file_id") in (None, "", "0x0") else f"id {event['file_id']}"

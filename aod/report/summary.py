@@ -121,6 +121,7 @@ def _figures(anomaly: Mapping[str, Any]) -> list[str]:
         ("commands", _commands(events)),
         ("outcomes", _listed(events, outcome)),
         ("shares", _listed(events, share_name)),
+        ("channels", _channels(events)),
         ("processes", _listed([e for e in events if e.get("kind") != "reconnect"], process)),
         ("not kept", f"{text.plural(omitted, 'more event')}" if omitted else ""),
     ]
@@ -154,6 +155,7 @@ def _hung(anomaly: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("oldest", f"{age}, when it was last told"),
         ("commands", _listed(events, command)),
         ("shares", _listed(events, share_name)),
+        ("channels", _channels(events)),
         ("processes", _listed(events, process)),
         ("not kept", f"{text.plural(omitted, 'more request')}" if omitted else ""),
     ]
@@ -370,6 +372,14 @@ def _listed(events: Sequence[Event], name: Callable[[Event], str]) -> str:
     named = [f"{value} {count}" for value, count in counts[:_NAMED]]
     rest = len(counts) - _NAMED
     return ", ".join(named) + (f", and {text.plural(rest, 'other')}" if rest > 0 else "")
+
+
+def _channels(events: Sequence[Event]) -> str:
+    """Tell the channels when a session has several: one alone may be the one with the trouble."""
+    channels = {str(event.get("channel") or "") for event in events}
+    if channels <= {"", "primary"}:
+        return ""
+    return _listed(events, lambda event: text.printable(str(event.get("channel") or "unknown")))
 
 
 def _pairs(rows: Sequence[tuple[str, str]]) -> list[str]:

@@ -122,7 +122,7 @@ def test_an_existing_file_or_link_is_not_opened_again(output: OutputDirectory) -
 
 def test_events_are_read_back_by_numpy_and_csv(output: OutputDirectory) -> None:
     made = events.make(1, 2, latency_ns=7, comm=b"cat")
-    rows = [manifests.event(flags=["pended", "encrypted"]), manifests.event(path="a\udc80,b")]
+    rows = [manifests.event(flags=["pended", "encrypted"]), manifests.event(file="a\udc80,b")]
 
     with Bundle.create(output, STAMP) as bundle:
         bundle.write_events(made, rows)
@@ -134,7 +134,7 @@ def test_events_are_read_back_by_numpy_and_csv(output: OutputDirectory) -> None:
     assert array.dtype.fields == made.dtype.fields
     assert set(rows[0]) == set(COLUMNS)
     assert table[0]["flags"] == "pended|encrypted"
-    assert table[1]["path"] == r"a\udc80,b"
+    assert table[1]["file"] == r"a\udc80,b"
 
 
 def test_the_sealed_file_is_alone_and_real_tar_unpacks_it(

@@ -1,5 +1,6 @@
 """`aod trace`: what it asks of the kernel and how it prints (real mounts: tests/vm)."""
 
+import asyncio
 import errno
 import json
 from pathlib import Path
@@ -8,12 +9,15 @@ import numpy as np
 import pytest
 
 from aod import smb
+from aod.channel import Channel
 from aod.commands import trace as command
 from aod.errors import ConfigError, SurroundingsError
 from aod.events import COMMANDS, Cause, Events, Kind, join
+from aod.filter import Filter
 from aod.names import Names
 from aod.smb import Command
 from aod.tracer import module, needs
+from aod.tracer.program import Tracer
 from tests.events import MS, make
 
 
@@ -23,7 +27,10 @@ def judged(errors: bool, status: int, of: Command) -> bool:
 
 
 def printed(events: Events, tmp_path: Path, *, as_json: bool) -> None:
-    command._print(events, Names(tmp_path / "none", tmp_path), as_json)
+    (tmp_path / "cgroup").mkdir()
+    names = Names(tmp_path / "DebugData", tmp_path / "cgroup")
+    names.look_up(events)
+    command._print(events, names, as_json)
 
 
 def test_the_threshold_holds_for_every_command() -> None:
@@ -59,6 +66,48 @@ def test_an_operation_is_a_line_under_the_header(
     line = capsys.readouterr().out.rstrip("\n")
     assert " ".join(line.split()[1:]) == "READ 300.000 100.000 200.000 STATUS_SUCCESS 0x0 42 cat"
     assert line.index("42 cat") + 2 == command.HEADER.index("PID") + 3
+
+
+def test_a_line_ends_with_the_files_name_and_holds_no_escape(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "# <tree id> <ses id> <persistent fid> <filename>\n0x5 0x7 0x1f a\x1b[2J b.txt\n"
+    (tmp_path / "open_files").write_text(text)
+    events = make(1, session_id=7, tree_id=5, file_id=0x1F, comm=b"cat")
+
+    printed(events, tmp_path, as_json=False)
+
+    line = capsys.readouterr().out.rstrip("\n")
+    assert line[command.HEADER.index("FILE") :] == r"a\x1b[2J b.txt"
+
+
+async def test_what_was_seen_is_printed_with_its_names_before_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batches = Channel[Events](2)
+    batches.send(make(1))
+    batches.send(make(2))
+    batches.close()
+
+    await command._print_all(batches, Names(tmp_path / "none", tmp_path), as_json=True)
+
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+async def test_names_are_looked_up_sparingly_only_when_printing_is_behind(tmp_path: Path) -> None:
+    class Noting(Names):
+        def look_up(self, events: Events, *, sparing: bool = False) -> None:
+            noted.append(sparing)
+
+    noted: list[bool] = []
+    batches = Channel[Events](command.BEHIND + 2)
+    for _ in range(command.BEHIND + 2):
+        batches.send(make(1))
+    batches.close()
+
+    await command._print_all(batches, Noting(tmp_path / "none", tmp_path), as_json=True)
+
+    assert noted == [True, *[False] * (command.BEHIND + 1)]
 
 
 def test_what_was_aborted_shows_its_error(
@@ -109,9 +158,20 @@ def test_a_threshold_that_is_none_is_refused(threshold_ms: float) -> None:
         command.trace(threshold_ms, errors=True, as_json=False)
 
 
+async def never(tracer: Tracer, stop: asyncio.Event) -> None:
+    raise AssertionError
+
+
 def test_without_cifs_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needs, "missing", lambda: "")
     monkeypatch.setattr(module, "is_loaded", lambda: False)
 
     with pytest.raises(SurroundingsError, match="modprobe cifs, or mount a share"):
-        command.trace(200.0, errors=True, as_json=False)
+        command.watch_until_stopped(Filter, never)
+
+
+def test_without_rights_it_says_which_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needs, "missing", lambda: "cannot load BPF programs without CAP_BPF")
+
+    with pytest.raises(SurroundingsError, match="without CAP_BPF"):
+        command.watch_until_stopped(Filter, never)

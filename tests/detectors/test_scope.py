@@ -23,10 +23,10 @@ MEDIA, BACKUP, SCRATCH, NEW = 1, 2, 3, 9
 class Names:
     """nas has three shares; each tree of session 6 is a share of its own."""
 
-    def server(self, connection_id: int) -> str:
+    def server(self, connection_id: int, session_id: int) -> str:
         return "nas" if connection_id == 1 else ""
 
-    def share(self, session_id: int, tree_id: int) -> str:
+    def share(self, session_id: int, tree_id: int, connection_id: int) -> str:
         known = {MEDIA: "Media", BACKUP: "backup", SCRATCH: "scratch"}
         return known.get(tree_id, "") if session_id == 5 else f"share{tree_id}"
 

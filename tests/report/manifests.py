@@ -29,13 +29,14 @@ def event(index: int = 0, **fields: Any) -> dict[str, Any]:
         "status_code": "0x00000000",
         "error": "",
         "server": "nas01",
+        "channel": "primary",
         "share": "media",
         "connection_id": "0x1",
         "session_id": "0x4000000000001",
         "tree_id": "0x5",
         "message_id": 1000 + index,
         "file_id": "0x1f",
-        "path": f"films/season 1/episode {index:02d}.mkv",
+        "file": f"episode {index:02d}.mkv",
         "unit": "",
         "pid": 4711,
         "tid": 4712,
@@ -64,7 +65,7 @@ def denied(index: int = 0, **fields: Any) -> dict[str, Any]:
         "status_code": "0xC0000022",
         "error": "EACCES",
         "file_id": "",
-        "path": "",
+        "file": "",
         "pid": 815,
         "comm": "rsync",
     }
@@ -205,7 +206,7 @@ def emergency() -> dict[str, Any]:
             status="STATUS_SUCCESS",
             server="files.example",
             share="backup",
-            path="nightly/\x1b[31mdb.dump",
+            file="\x1b[31mdb.dump",
         )
         for i in range(3)
     ]
@@ -224,7 +225,7 @@ def inflight() -> dict[str, Any]:
     """Return a server that answers nothing: an open file's compound and a read-ahead."""
     open_file: dict[str, Any] = {"kind": "unanswered", "threshold_ns": None, "queue_ns": 0}
     age: dict[str, Any] = {"latency_ns": 12_400 * MS, "server_ns": 12_400 * MS, "payload_ns": 0}
-    who: dict[str, Any] = {"comm": "stat", "pid": 815, "file_id": "0x0", "path": ""}
+    who: dict[str, Any] = {"comm": "stat", "pid": 815, "file_id": "0x0", "file": ""}
     commands = ("SMB2_CREATE", "SMB2_QUERY_INFO", "SMB2_CLOSE")
     events = [
         event(command=command, compound_index=index, **open_file, **age, **who)
@@ -237,7 +238,7 @@ def inflight() -> dict[str, Any]:
         + [f"vfs_{index}+0x1f/0x30" for index in range(12)],
     }
     waits = {"latency_ns": 7_100 * MS, "queue_ns": 100 * MS, "server_ns": 7_000 * MS}
-    events.append(event(flags=["async"], path="", **open_file | age | waits))
+    events.append(event(flags=["async"], file="", **open_file | age | waits))
     found = anomaly(
         "inflight",
         events,
@@ -253,7 +254,7 @@ def inflight() -> dict[str, Any]:
 def without_command(index: int, kind: str, **fields: Any) -> dict[str, Any]:
     """Return an event that tells of no SMB2 command."""
     nothing: dict[str, Any] = dict.fromkeys(("latency_ns", "queue_ns", "server_ns"), 0)
-    ids = {"session_id": "0x0", "tree_id": "0x0", "file_id": "0x0", "path": "", "share": ""}
+    ids = {"session_id": "0x0", "tree_id": "0x0", "file_id": "0x0", "file": "", "share": ""}
     plain = {"kind": kind, "command": "", "payload_ns": 0, "threshold_ns": None}
     return event(index, **(nothing | ids | plain | fields))
 
@@ -323,7 +324,7 @@ def interrupted() -> dict[str, Any]:
         "tcpdump": action("tcpdump.pcap", state="pending", bytes=0, duration_s=None),
         "smbinfo": action("", state="abandoned", bytes=0, reason="stuck in the kernel"),
     }
-    found = anomaly("latency", slow(11, share="", server="", path=""))
+    found = anomaly("latency", slow(11, share="", server="", file=""))
     return manifest([found], state="interrupted", sealed=None, actions=actions)
 
 

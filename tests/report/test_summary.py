@@ -43,14 +43,14 @@ def test_no_line_is_wider_than_120_columns(name: str) -> None:
 def test_long_names_are_cut_at_the_front_to_keep_the_table_narrow() -> None:
     path = "/".join(["a very long directory"] * 9) + "/film.mkv"
 
-    summary = render(manifest([anomaly("latency", slow(3, path=path, comm="x" * 15))]))
+    summary = render(manifest([anomaly("latency", slow(3, file=path, comm="x" * 15))]))
 
     assert max(map(len, summary.splitlines())) <= 120
     assert "/film.mkv" in summary
 
 
 def test_a_name_cannot_send_escapes_to_the_terminal() -> None:
-    names = ("comm", "path", "share", "server", "status", "command")
+    names = ("comm", "file", "share", "server", "status", "command")
     hostile = event() | dict.fromkeys(names, "\x1b[2J\r")
 
     summary = render(manifest([anomaly("latency", [hostile])]))
@@ -156,12 +156,21 @@ def test_a_slow_look_up_of_a_missing_file_is_not_explained_as_a_failure() -> Non
 
 
 def test_an_event_without_names_is_told_by_its_ids() -> None:
-    nameless = event(share="", server="nas01", path="", file_id="0x0")
+    nameless = event(share="", server="nas01", file="", file_id="0x0")
 
     summary = render(manifest([anomaly("latency", [nameless])]))
 
     assert r"on \\nas01 tree 0x5 was slow" in summary
     assert "ffmpeg  -\n" in summary
+
+
+def test_the_channels_are_told_where_a_session_has_several() -> None:
+    events = [event(0), event(1, channel="2"), event(2, channel="2")]
+
+    summary = render(manifest([anomaly("latency", events)]))
+
+    assert "channels    2 2, primary 1\n" in summary
+    assert "channels" not in render(manifest([anomaly("latency", slow(3))]))
 
 
 def test_every_status_that_is_explained_exists() -> None:

@@ -28,6 +28,7 @@ ALL_ACTIONS = [
 ]
 QUICK_ACTIONS = ["debugdata", "stats"]
 
+KPROBES = 9
 STARTUP_S = 90
 """Under software emulation numpy and pydantic alone take 5 s to import."""
 
@@ -49,6 +50,12 @@ def watching(anomalies: Mapping[str, Any], **keys: Any) -> dict[str, Any]:
 
 def _counted(section: Mapping[str, Any]) -> dict[str, int]:
     return {} if section["type"] == "Inflight" else {"acceptable_count": 0}
+
+
+def wait_for_probes(vm: Machine) -> None:
+    """Wait until the probes of a command that has just been started are attached."""
+    attached = f"[ $(bpftool link show | grep -c perf_event) -ge {KPROBES} ]"
+    vm.run(f"timeout 60 bash -c 'until {attached}; do sleep 0.2; done'", 90)
 
 
 class Daemon:
