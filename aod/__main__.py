@@ -12,6 +12,7 @@ from aod.commands.collect import collect
 from aod.commands.list import list_bundles
 from aod.commands.run import run
 from aod.commands.show import show
+from aod.commands.top import top
 from aod.commands.trace import trace
 from aod.errors import AodError, ConfigError
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(run)
 app.add_typer(config.app, name="config")
 app.command()(trace)
+app.command()(top)
 app.command()(collect)
 app.command("list")(list_bundles)
 app.command()(show)

@@ -21,12 +21,21 @@ LAYERS = (
     ("aod.incident",),
     ("aod.tracer", "aod.detectors", "aod.actions", "aod.bundle", "aod.cleanup", "aod.report"),
     # Data.
-    ("aod.config", "aod.audit", "aod.cooldown", "aod.manifest", "aod.channel"),
+    ("aod.config", "aod.audit", "aod.cooldown", "aod.manifest", "aod.channel", "aod.activity"),
     ("aod.detectors.anomaly", "aod.filter", "aod.names"),
     ("aod.tasks",),
     ("aod.events",),
     # Facts.
-    ("aod.smb", "aod.clock", "aod.errors", "aod.mounts", "aod.systemd", "aod._event", "aod"),
+    (
+        "aod.histogram",
+        "aod.smb",
+        "aod.clock",
+        "aod.errors",
+        "aod.mounts",
+        "aod.systemd",
+        "aod._event",
+        "aod",
+    ),
 )
 """From the top down: each imports what stands below it, and its own package."""
 

@@ -113,7 +113,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert HEAVY & set(modules) == set()
 
 
-@pytest.mark.parametrize("command", ["run", "trace", "collect", "list", "show", "config"])
+@pytest.mark.parametrize("command", ["run", "trace", "top", "collect", "list", "show", "config"])
 def test_every_command_has_help_also_under_o(command: str) -> None:
     done = aod(command, "--help", option="-O")
 

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod.events import BUCKETS, Events, has_command
+from aod.histogram import quantile_ns
 
 ENOUGH = 20
 """Operations below which nothing is called usual."""
@@ -21,22 +22,6 @@ def usual_latency_ns(keys: NDArray[np.void], counters: NDArray[np.void], events:
     histogram: NDArray[np.int64] = counters["latency"][alike].sum(axis=0, dtype=np.int64)
     others: NDArray[np.int64] = np.maximum(histogram - _histogram(events["latency_ns"]), 0)
     return quantile_ns(others, 0.5) if int(others.sum()) >= ENOUGH else 0
-
-
-def quantile_ns(histogram: NDArray[np.int64], quantile: float) -> int:
-    """Return a quantile of a histogram of shape (BUCKETS,), 0 when it is empty.
-
-    Within a bucket the operations are taken as evenly spread: it is right within a factor
-    of two.
-    """
-    total = int(histogram.sum())
-    if not total:
-        return 0
-    rank = max(1.0, quantile * total)
-    reached = np.cumsum(histogram)
-    bucket = int(np.searchsorted(reached, rank))
-    part = 1 - (int(reached[bucket]) - rank) / int(histogram[bucket])
-    return int(2**bucket * (1 + part) * 1000)
 
 
 def _histogram(latencies_ns: NDArray[np.uint64]) -> NDArray[np.int64]:

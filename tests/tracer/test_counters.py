@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aod.events import BUCKETS, COUNTER, COUNTER_KEY, Kind
-from aod.tracer.counters import quantile_ns, usual_latency_ns
+from aod.histogram import quantile_ns
+from aod.tracer.counters import usual_latency_ns
 from tests.events import MS, make
 
 

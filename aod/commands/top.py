@@ -1,0 +1,150 @@
+"""`aod top`: operations, latency and errors per share and command, refreshed each interval."""
+
+import asyncio
+import enum
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from aod.commands.trace import watch_until_stopped
+from aod.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aod.activity import Activity, Sample, Snapshot
+    from aod.filter import Filter
+    from aod.names import Names
+    from aod.tracer.program import Tracer
+
+Show: TypeAlias = "Callable[[Snapshot], None]"
+
+MIN_INTERVAL_S, MAX_INTERVAL_S = 0.1, 3600.0
+
+
+class Sort(enum.StrEnum):
+    """What stands first."""
+
+    OPERATIONS = "operations"
+    P99 = "p99"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How it is shown: how often, how many times (None: until interrupted), what first, where."""
+
+    interval_s: float
+    count: int | None
+    sort: Sort
+    show: Show
+
+
+def top(
+    interval: Annotated[
+        float, typer.Option(help="Seconds between two refreshes, 0.1 to 3600.")
+    ] = 1.0,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="End after so many; with --json 1 unless given.")
+    ] = None,
+    sort: Annotated[Sort, typer.Option(help="What stands first.")] = Sort.OPERATIONS,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object for each interval.")
+    ] = False,
+) -> None:
+    """Show operations, latency and errors per share and command, like nfsiostat for SMB."""
+    if not MIN_INTERVAL_S <= interval <= MAX_INTERVAL_S:  # nan passes the option's own bounds
+        allowed = f"{MIN_INTERVAL_S:g} to {MAX_INTERVAL_S:g}"
+        raise ConfigError([f"--interval: {interval} (allowed: {allowed})"])
+    count = 1 if as_json and count is None else count
+    if as_json or not sys.stdout.isatty():
+        show = _print_json if as_json else _print_text
+        watch_until_stopped(_nothing, partial(_top, View(interval, count, sort, show)))
+        return
+    with LiveTable() as live:
+        watch_until_stopped(_nothing, partial(_top, View(interval, count, sort, live.show)))
+
+
+def _nothing() -> "Filter":
+    """Return what is to go through the ring: the counters in the kernel are all that is needed."""
+    from aod.filter import Filter
+
+    return Filter()
+
+
+async def _top(view: View, tracer: "Tracer", stop: asyncio.Event) -> None:
+    from aod.names import Names
+    from aod.tracer.sampling import sample
+
+    await show_samples(partial(sample, tracer), Names(), view, stop)
+
+
+async def show_samples(
+    take: "Callable[[], Sample]", names: "Names", view: View, stop: asyncio.Event
+) -> None:
+    """Show what lies between samples until `stop` is set or enough were shown; `take` blocks."""
+    loop = asyncio.get_running_loop()
+    before, due_s, shown = await asyncio.to_thread(take), loop.time(), 0
+    while view.count is None or shown < view.count:
+        due_s = max(due_s + view.interval_s, loop.time())
+        try:
+            async with asyncio.timeout_at(due_s):
+                await stop.wait()
+            return
+        except TimeoutError:
+            after = await asyncio.to_thread(take)
+        view.show(await asyncio.to_thread(_snapshot, before, after, names, view.sort))
+        before, shown = after, shown + 1
+
+
+def _snapshot(before: "Sample", after: "Sample", names: "Names", sort: Sort) -> "Snapshot":
+    from aod.activity import Snapshot, activity, total
+    from aod.clock import iso, wall_offset_ns
+
+    def rank(each: "Activity") -> tuple[int, int, str, str, str]:
+        slowness = -each.p99_ns if sort is Sort.P99 else 0
+        return slowness, -each.operations, each.server, each.share, each.command
+
+    names.refresh()
+    return Snapshot(
+        time=iso(after.time_ns + wall_offset_ns()),
+        interval_s=(after.time_ns - before.time_ns) / 1e9,
+        activities=sorted(activity(before, after, names), key=rank),
+        total=total(before, after),
+    )
+
+
+def _print_json(snapshot: "Snapshot") -> None:
+    from aod.report.activity import as_json
+
+    print(as_json(snapshot), flush=True)
+
+
+def _print_text(snapshot: "Snapshot") -> None:
+    from aod.report.activity import as_text
+
+    print(as_text(snapshot), flush=True)
+
+
+class LiveTable:
+    """A table on the terminal that is drawn anew; a context manager."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self._live = Live(auto_refresh=False)
+
+    def __enter__(self) -> "LiveTable":
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, snapshot: "Snapshot") -> None:
+        """Draw it in the place of the one before."""
+        from aod.report.activity import as_table
+
+        room = max(1, self._live.console.height - 6)
+        self._live.update(as_table(snapshot, room), refresh=True)

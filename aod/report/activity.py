@@ -1,0 +1,93 @@
+"""What goes on, as `aod top` shows it: JSON, plain text, or a table for the terminal."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from aod.activity import Activity, Snapshot
+from aod.report import text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = (
+    *("SHARE", "COMMAND", ">OPS/S", ">P50(ms)", ">P99(ms)"),
+    *(">MAX(ms)", ">ERR/S", ">IN FLIGHT"),
+)
+
+
+def as_json(snapshot: Snapshot) -> str:
+    """Return a JSON object on one line."""
+    interval_s = snapshot.interval_s
+    told = {
+        "time": snapshot.time,
+        "interval_s": round(interval_s, 6),
+        "activities": [_plain(each, interval_s) for each in snapshot.activities],
+        "total": _plain(snapshot.total, interval_s),
+    }
+    return json.dumps(told)
+
+
+def as_text(snapshot: Snapshot) -> str:
+    """Return lines of text that end with an empty one."""
+    return "\n".join([_title(snapshot), *text.table(COLUMNS, _rows(snapshot)), ""])
+
+
+def as_table(snapshot: Snapshot, room: int) -> "Table":
+    """Return the table with as many rows as there is room for, the total always."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=_title(snapshot), title_justify="left", show_footer=False)
+    for name in COLUMNS:
+        table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left")
+    *rows, last = _rows(snapshot)
+    for row in rows[:room]:
+        table.add_row(*map(Text, row))
+    if len(rows) > room:
+        table.add_row(f"and {len(rows) - room} more")
+    table.add_section()
+    table.add_row(*map(Text, last), style="bold")
+    return table
+
+
+def _title(snapshot: Snapshot) -> str:
+    return f"{snapshot.time[:19].replace('T', ' ')} UTC, {snapshot.interval_s:.1f} s"
+
+
+def _rows(snapshot: Snapshot) -> list[list[str]]:
+    """Return the cells of each line, the total last."""
+    lines = [*snapshot.activities, snapshot.total]
+    return [_row(each, snapshot.interval_s) for each in lines]
+
+
+def _row(activity: Activity, interval_s: float) -> list[str]:
+    place = f"//{activity.server}/{activity.share}" if activity.server else "total"
+    times_ns = (activity.p50_ns, activity.p99_ns, activity.max_ns)
+    latency = (f"{time_ns / 1e6:.2f}" if activity.operations else "-" for time_ns in times_ns)
+    return [
+        text.tail(text.printable(place), 40),
+        activity.command.removeprefix("SMB2_"),
+        f"{activity.operations / interval_s:.1f}",
+        *latency,
+        f"{activity.errors / interval_s:.1f}",
+        str(activity.in_flight),
+    ]
+
+
+def _plain(activity: Activity, interval_s: float) -> dict[str, Any]:
+    names = {
+        name: value
+        for name in ("server", "share", "command")
+        if (value := getattr(activity, name)) or activity.server
+    }
+    return names | {
+        "operations": activity.operations,
+        "operations_per_s": round(activity.operations / interval_s, 3),
+        "errors": activity.errors,
+        "errors_per_s": round(activity.errors / interval_s, 3),
+        "bytes_per_s": round(activity.bytes / interval_s),
+        "p50_ms": round(activity.p50_ns / 1e6, 3),
+        "p99_ms": round(activity.p99_ns / 1e6, 3),
+        "max_ms": round(activity.max_ns / 1e6, 3),
+        "in_flight": activity.in_flight,
+    }
