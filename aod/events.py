@@ -115,6 +115,7 @@ class Setting(enum.IntEnum):
     FAILURES = _value("aod_setting", "AOD_SETTING_FAILURES")
     KINDS = _value("aod_setting", "AOD_SETTING_KINDS")
     PAYLOADS = _value("aod_setting", "AOD_SETTING_PAYLOADS")
+    SECONDARY = _value("aod_setting", "AOD_SETTING_SECONDARY")
 
 
 BUCKETS = _value("aod_limit", "AOD_BUCKETS")

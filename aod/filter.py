@@ -74,6 +74,7 @@ class Filter:
     is sent, and in row 1 the same for one that the server answered with STATUS_PENDING first.
     `kinds` are those that are not a request's end, such as RECONNECT. Of kind UNSENT only the
     errors are sent that `errors` marks: shape (ERRNOS,), dtype bool, by positive errno.
+    `secondary` tells whether a related request that failed as the one before it is sent too.
     """
 
     thresholds_ns: NDArray[np.uint64] = field(
@@ -82,6 +83,7 @@ class Filter:
     statuses: StatusVerdict = field(default_factory=StatusVerdict)
     kinds: frozenset[Kind] = frozenset()
     errors: NDArray[np.bool] = field(default_factory=lambda: np.zeros(ERRNOS, np.bool))
+    secondary: bool = False
 
     def __or__(self, other: "Filter") -> "Filter":
         return Filter(
@@ -89,6 +91,7 @@ class Filter:
             self.statuses | other.statuses,
             self.kinds | other.kinds,
             self.errors | other.errors,
+            self.secondary or other.secondary,
         )
 
 

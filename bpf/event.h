@@ -148,9 +148,10 @@ struct aod_credit_wait {
 
 /* Index in the map `settings`. */
 enum aod_setting {
-	AOD_SETTING_FAILURES, /* failures are sent unless excepted */
-	AOD_SETTING_KINDS,    /* bit per enum aod_kind: lifecycle events that are sent */
-	AOD_SETTING_PAYLOADS, /* the callback of async READs is seen */
+	AOD_SETTING_FAILURES,  /* failures are sent unless excepted */
+	AOD_SETTING_KINDS,     /* bit per enum aod_kind: lifecycle events that are sent */
+	AOD_SETTING_PAYLOADS,  /* the callback of async READs is seen */
+	AOD_SETTING_SECONDARY, /* failures flagged AOD_SECONDARY are sent as others are */
 	AOD_SETTINGS,
 };
 

@@ -349,7 +349,7 @@ static __always_inline void complete(const struct aod_request_key *key, struct a
 	}
 	if (is_slow(ended.time_ns - request->started_ns, request->command,
 		    request->flags & AOD_PENDED) ||
-	    is_wanted_status(ended.status, request->command)) {
+	    is_wanted_status(ended.status, request->command, ended.flags & AOD_SECONDARY)) {
 		ended.response_bytes = response_bytes_of(server);
 		if (request->response_ns) {
 			ended.payload_ns = ended.time_ns - request->response_ns;

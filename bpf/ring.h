@@ -106,12 +106,12 @@ static __always_inline bool is_failure(__u32 status)
 	return status >= SMB2_STATUS_ERROR;
 }
 
-static __always_inline bool is_wanted_status(__u32 status, __u16 command)
+static __always_inline bool is_wanted_status(__u32 status, __u16 command, bool secondary)
 {
 	__u32 *commands;
 	bool wanted;
 
-	if (!status)
+	if (!status || (secondary && !setting(AOD_SETTING_SECONDARY)))
 		return false;
 	wanted = is_failure(status) && setting(AOD_SETTING_FAILURES);
 	commands = bpf_map_lookup_elem(&status_exceptions, &status);

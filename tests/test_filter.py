@@ -78,6 +78,13 @@ def test_a_union_of_filters_wants_the_errors_and_kinds_of_all() -> None:
     assert not union([]).errors.any()
 
 
+def test_a_union_of_filters_sends_secondary_failures_when_one_does() -> None:
+    without, wanting = Filter(), Filter(secondary=True)
+
+    assert union([without, wanting]).secondary
+    assert not union([without]).secondary
+
+
 def test_a_pended_event_has_the_threshold_of_the_second_row() -> None:
     thresholds_ns = np.arange(2 * COMMANDS, dtype=np.uint64).reshape(2, COMMANDS)
     events = make(1, 2, command=8)

@@ -124,6 +124,7 @@ def _filter(threshold_ms: float, errors: bool) -> "Filter":
         statuses=status_verdict(True, quiet),
         kinds=frozenset({Kind.UNSENT, Kind.RECONNECT, Kind.SESSION_EXPIRED}),
         errors=~np.isin(np.arange(ERRNOS), [0, *smb.QUIET_ERRORS]),
+        secondary=True,
     )
     return slow | failed
 

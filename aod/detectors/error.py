@@ -47,7 +47,9 @@ class Error:
         self._errors = _table(errors, all_but_errors)
         local = self._errors & ~_table(quiet_errors, False)
         kinds = frozenset({Kind.UNSENT} if local.any() else ())
-        self.filter = Filter(statuses=statuses, errors=local, kinds=kinds)
+        self.filter = Filter(
+            statuses=statuses, errors=local, kinds=kinds, secondary=not skip_secondary
+        )
         self._skipped = Flag.SELF | (Flag.SECONDARY if skip_secondary else Flag(0))
         self._interval_ns = interval_ns
         self._window = Window(acceptable_count, interval_ns)

@@ -162,6 +162,7 @@ class Tracer:
         kinds = sum(1 << kind for kind in wanted.kinds)
         self._set(settings, "uint32_t", Setting.KINDS, "uint32_t", kinds)
         self._set(settings, "uint32_t", Setting.FAILURES, "uint32_t", wanted.statuses.failures)
+        self._set(settings, "uint32_t", Setting.SECONDARY, "uint32_t", wanted.secondary)
         for status in self._keys(exceptions) - wanted.statuses.exceptions.keys():
             lib.bpf_map_delete_elem(exceptions, ffi.new("uint32_t *", status))
 

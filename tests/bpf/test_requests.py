@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from aod.events import COMMANDS, Count, Flag, Kind
-from aod.filter import ALL_COMMANDS, NEVER, Filter, status_verdict
+from aod.filter import ALL_COMMANDS, NEVER, Filter, StatusVerdict, status_verdict
 from aod.smb import PENDING, Command
 from aod.tracer.inflight import unanswered
 from aod.tracer.ledger import ledger_of
@@ -369,6 +369,21 @@ def test_the_kernel_and_the_detector_judge_a_status_alike(fake: Fake) -> None:
     commands, statuses = (np.array(column, np.uint32) for column in zip(*cases, strict=True))
     expected = np.flatnonzero(quiet.counts(statuses, commands.astype(np.uint16)))
     assert fake.events()["message_id"].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(("secondary", "sent"), [(True, [1, 2]), (False, [1])])
+def test_the_follower_of_a_failure_enters_the_ring_only_when_asked(
+    fake: Fake, secondary: bool, sent: list[int]
+) -> None:
+    never = np.full((2, COMMANDS), NEVER, np.uint64)
+    wanted = Filter(never, StatusVerdict(failures=True), secondary=secondary)
+    fake.tracer.set_filter(wanted)
+
+    fake.send(Request(1), Request(2, Command.SMB2_CLOSE, RELATED))
+    for message_id in (1, 2):
+        fake.receive(message_id, status=NOT_FOUND)
+
+    assert fake.events()["message_id"].tolist() == sent
 
 
 def test_a_narrower_filter_takes_the_old_exceptions_back(fake: Fake) -> None:
