@@ -420,26 +420,31 @@ static __always_inline int error_of(int mid_state)
 }
 
 /* The last that cifs does with a request: it has its payload, or was given up. */
-static __always_inline int request_ended(void *first, void *second)
+static __always_inline int request_ended(void *first, void *second, bool may_have_payload)
 {
 	struct ending ended = {.kind = AOD_ABORTED};
 	struct aod_request_key key = {};
 	struct TCP_Server_Info *server = first;
 	struct mid_q_entry *mid = second;
 	struct aod_request *request;
+	bool is_answered;
 	int mid_state;
 
-	if (bpf_core_field_exists(struct mid_q_entry___old, server)) {
+	if (bpf_core_field_exists(struct mid_q_entry___old, server))
 		mid = first;
+	mid_state = BPF_CORE_READ(mid, mid_state);
+	is_answered = mid_state == MID_RESPONSE_RECEIVED || mid_state == MID_RESPONSE_READY;
+	/* Nearly always: the response has told all. */
+	if (is_answered && !may_have_payload)
+		return 0;
+	if (bpf_core_field_exists(struct mid_q_entry___old, server))
 		server = BPF_CORE_READ((struct mid_q_entry___old *)mid, server);
-	}
 	key.connection_id = connection_of(server);
 	key.message_id = BPF_CORE_READ(mid, mid);
 	request = bpf_map_lookup_elem(&inflight, &key);
 	if (!request)
 		return 0;
-	mid_state = BPF_CORE_READ(mid, mid_state);
-	if (mid_state == MID_RESPONSE_RECEIVED || mid_state == MID_RESPONSE_READY) {
+	if (is_answered) {
 		if (request->response_ns)
 			complete(&key, request, server);
 		return 0;

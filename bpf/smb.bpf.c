@@ -53,25 +53,25 @@ int BPF_KPROBE(find_mid, struct TCP_Server_Info *server, void *buffer)
 SEC("?kprobe/cifs_compound_callback")
 int BPF_KPROBE(cifs_compound_callback, void *first, void *second)
 {
-	return request_ended(first, second);
+	return request_ended(first, second, false);
 }
 
 SEC("?kprobe/smb2_readv_callback")
 int BPF_KPROBE(smb2_readv_callback, void *first, void *second)
 {
-	return request_ended(first, second);
+	return request_ended(first, second, true);
 }
 
 SEC("?kprobe/smb2_writev_callback")
 int BPF_KPROBE(smb2_writev_callback, void *first, void *second)
 {
-	return request_ended(first, second);
+	return request_ended(first, second, false);
 }
 
 SEC("?kprobe/smb2_echo_callback")
 int BPF_KPROBE(smb2_echo_callback, void *first, void *second)
 {
-	return request_ended(first, second);
+	return request_ended(first, second, false);
 }
 
 /* P4: connections and sessions. Raw tracepoints need no tracefs, which containers lack. */

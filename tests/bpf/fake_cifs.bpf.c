@@ -106,9 +106,9 @@ int fake_end(struct fake_end *ctx)
 	it->mid.mid = ctx->message_id;
 	it->mid.mid_state = ctx->mid_state;
 	if (!bpf_core_field_exists(struct mid_q_entry___old, server))
-		return request_ended(&it->server, &it->mid);
+		return request_ended(&it->server, &it->mid, true);
 	((struct mid_q_entry___old *)&it->mid)->server = &it->server;
-	return request_ended(&it->mid, NULL);
+	return request_ended(&it->mid, NULL, true);
 }
 
 SEC("syscall")
