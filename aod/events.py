@@ -116,6 +116,7 @@ class Setting(enum.IntEnum):
     KINDS = _value("aod_setting", "AOD_SETTING_KINDS")
     PAYLOADS = _value("aod_setting", "AOD_SETTING_PAYLOADS")
     SECONDARY = _value("aod_setting", "AOD_SETTING_SECONDARY")
+    OWN = _value("aod_setting", "AOD_SETTING_OWN")
 
 
 BUCKETS = _value("aod_limit", "AOD_BUCKETS")

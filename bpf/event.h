@@ -152,6 +152,7 @@ enum aod_setting {
 	AOD_SETTING_KINDS,     /* bit per enum aod_kind: lifecycle events that are sent */
 	AOD_SETTING_PAYLOADS,  /* the callback of async READs is seen */
 	AOD_SETTING_SECONDARY, /* failures flagged AOD_SECONDARY are sent as others are */
+	AOD_SETTING_OWN,       /* how many processes aod has besides itself */
 	AOD_SETTINGS,
 };
 

@@ -87,7 +87,8 @@ static __always_inline bool is_wanted_error(__s32 error)
 
 static __always_inline bool is_own(__u32 pid)
 {
-	return bpf_map_lookup_elem(&own_processes, &pid);
+	/* None but while something is collected: to look that up costs a tenth of a hash. */
+	return setting(AOD_SETTING_OWN) && bpf_map_lookup_elem(&own_processes, &pid);
 }
 
 static __always_inline bool is_slow(__u64 latency_ns, __u16 command, bool pended)

@@ -216,6 +216,8 @@ class Tracer:
             self._set(own_processes, "uint32_t", pid, "uint8_t", 1)
         else:
             lib.bpf_map_delete_elem(own_processes, ffi.new("uint32_t *", pid))
+        alive = len(self._keys(own_processes))
+        self._set(self._map("settings"), "uint32_t", Setting.OWN, "uint32_t", alive)
 
     def _entries(
         self, name: str, capacity: int, key: np.dtype[Any], value: np.dtype[np.void]
