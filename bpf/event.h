@@ -112,7 +112,6 @@ struct aod_request {
 	__u64 session_id;
 	__u64 file_id;
 	__u64 cgroup_id;
-	__u64 next_message_id; /* the next request of the compound; 0 = none */
 	__u32 tree_id;
 	__u32 previous_status; /* failure of the request before in the compound */
 	__u32 status;          /* with response_ns */
@@ -126,7 +125,8 @@ struct aod_request {
 	__u16 credits_granted;
 	__u8 flags;
 	__u8 compound_index;
-	__u8 pad[2];
+	__u8 next_distance; /* to the message id of the next request of the compound; 0 = none */
+	__u8 pad[1];
 	char comm[AOD_COMM_LEN];
 };
 

@@ -233,20 +233,27 @@ struct sending {
 	__u64 sent_ns;
 	__u64 entered_ns;
 	__u64 credits_ns;
-	__u64 next_message_id;
 	__u32 flags;
-	__u32 index;
+	__u16 index;
+	__u16 is_last;
 };
 
+/* cifs takes the message ids of a compound in a row, as many for each as it costs credits. */
+static __always_inline __u8 distance_to_next(const struct smb2_header *header)
+{
+	if (header->credit_charge > 255)
+		return 0;
+	return header->credit_charge ? header->credit_charge : 1;
+}
+
 /* Not inlined: the verifier then forgets between two requests what it knew of the first. */
-static __noinline __u64 send_one(const struct sending *sending, const struct smb_rqst *rqst)
+static __noinline int send_one(const struct sending *sending, const struct smb_rqst *rqst)
 {
 	__u64 process = bpf_get_current_pid_tgid();
 	struct aod_request request = {
 		.started_ns = sending->entered_ns,
 		.sent_ns = sending->sent_ns,
 		.cgroup_id = bpf_get_current_cgroup_id(),
-		.next_message_id = sending->next_message_id,
 		.pid = process >> 32,
 		.tid = process,
 		.uid = bpf_get_current_uid_gid(),
@@ -281,9 +288,11 @@ static __noinline __u64 send_one(const struct sending *sending, const struct smb
 	if (wire.header.flags & SMB2_FLAGS_RELATED)
 		request.flags |= AOD_RELATED;
 	bpf_get_current_comm(request.comm, sizeof(request.comm));
+	if (!sending->is_last)
+		request.next_distance = distance_to_next(&wire.header);
 	key.message_id = wire.header.message_id;
 	remember(&key, &request, sending->server);
-	return key.message_id;
+	return 0;
 }
 
 static __always_inline int request_sent(struct TCP_Server_Info *server, int requests,
@@ -304,12 +313,12 @@ static __always_inline int request_sent(struct TCP_Server_Info *server, int requ
 		sending.flags |= AOD_ASYNC;
 	if (flags & CIFS_TRANSFORM_REQ)
 		sending.flags |= AOD_ENCRYPTED;
-	/* Last first, so that each knows the message id of the one after it. */
-	for (int i = AOD_MAX_COMPOUND - 1; i >= 0; i--) {
+	for (int i = 0; i < AOD_MAX_COMPOUND; i++) {
 		if (i >= requests)
-			continue;
+			break;
 		sending.index = i;
-		sending.next_message_id = send_one(&sending, (void *)rqst + i * stride);
+		sending.is_last = i + 1 == requests;
+		send_one(&sending, (void *)rqst + i * stride);
 	}
 	return 0;
 }
@@ -321,9 +330,9 @@ static __always_inline void pass_failure_on(const struct aod_request_key *key,
 	struct aod_request_key next_key = *key;
 	struct aod_request *next;
 
-	if (!request->next_message_id)
+	if (!request->next_distance)
 		return;
-	next_key.message_id = request->next_message_id;
+	next_key.message_id += request->next_distance;
 	next = bpf_map_lookup_elem(&inflight, &next_key);
 	if (next)
 		next->previous_status = status;
