@@ -94,9 +94,6 @@ struct bpf_link *bpf_program__attach(const struct bpf_program *program);
 struct bpf_link *bpf_program__attach_uprobe(
     const struct bpf_program *program, bool retprobe, int pid, const char *path, size_t offset);
 int bpf_link__destroy(struct bpf_link *link);
-int bpf_map_lookup_elem(int map_fd, const void *key, void *value);
-int bpf_map_update_elem(int map_fd, const void *key, const void *value, uint64_t flags);
-int bpf_map_delete_elem(int map_fd, const void *key);
 int bpf_map_get_next_key(int map_fd, const void *key, void *next_key);
 int ring_buffer__epoll_fd(const struct ring_buffer *ring);
 void ring_buffer__free(struct ring_buffer *ring);
@@ -106,6 +103,10 @@ void aod_forget_messages(void);
 int aod_run(int program_fd, void *context, size_t size);
 struct ring_buffer *aod_ring_open(int map_fd, struct aod_batch *batch);
 int aod_ring_read(struct ring_buffer *ring, struct aod_batch *batch);
+int aod_map_lookup(int map_fd, const void *key, void *value);
+int aod_map_update(int map_fd, const void *key, const void *value);
+int aod_map_delete(int map_fd, const void *key);
+int64_t aod_skipped(int program_fd);
 int aod_map_entries(int map_fd, void *keys, void *values, unsigned int capacity);
 """
 

@@ -96,6 +96,9 @@ class FakeTracer:
     def close(self) -> None:
         self.calls.append("close")
 
+    def skipped(self) -> int:
+        return 0
+
     def counts(self) -> dict[Count, int]:
         return dict.fromkeys(Count, 0)
 

@@ -143,7 +143,7 @@ class Follower:
 
     def _present(self, tracer: Tracer) -> Ledger:
         still_open = tracer.open_requests()[0].size
-        return ledger_of(tracer.counts(), self._unanswered, still_open)
+        return ledger_of(tracer.counts(), self._unanswered, still_open, tracer.skipped())
 
     def _is_another(self, found: Module | None) -> bool:
         return not found or not self._module or found.identity != self._module.identity

@@ -14,7 +14,8 @@ class Ledger:
     pdus = completed + interim + breaks + unmatched; exact when nothing is under way, as the
     counters are not read at one moment. `earlier` are responses to requests that were sent
     before the attach, which `pdus` holds too. Of `events` meant for the ring `lost` did not
-    fit; `uncounted` completed requests found no room in the map of latencies.
+    fit; `uncounted` completed requests found no room in the map of latencies. `skipped` times
+    a probe was not run, because its CPU was inside of another BPF call.
     """
 
     requests: int = 0
@@ -31,6 +32,7 @@ class Ledger:
     events: int = 0
     lost: int = 0
     uncounted: int = 0
+    skipped: int = 0
 
     @property
     def request_imbalance(self) -> int:
@@ -57,10 +59,12 @@ class Ledger:
         return Ledger(**{name: value + theirs[name] for name, value in asdict(self).items()})
 
 
-def ledger_of(counts: Mapping[Count, int], unanswered: int, still_open: int) -> Ledger:
+def ledger_of(
+    counts: Mapping[Count, int], unanswered: int, still_open: int, skipped: int = 0
+) -> Ledger:
     """Put the kernel's counters together with what user space has counted."""
     kernel = {count.name.lower(): counts[count] for count in Count}
-    return Ledger(unanswered=unanswered, open=still_open, **kernel)
+    return Ledger(unanswered=unanswered, open=still_open, skipped=skipped, **kernel)
 
 
 class Watch:

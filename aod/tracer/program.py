@@ -164,7 +164,7 @@ class Tracer:
         self._set(settings, "uint32_t", Setting.FAILURES, "uint32_t", wanted.statuses.failures)
         self._set(settings, "uint32_t", Setting.SECONDARY, "uint32_t", wanted.secondary)
         for status in self._keys(exceptions) - wanted.statuses.exceptions.keys():
-            lib.bpf_map_delete_elem(exceptions, ffi.new("uint32_t *", status))
+            lib.aod_map_delete(exceptions, ffi.new("uint32_t *", status))
 
     def counts(self) -> dict[Count, int]:
         """Return the counters of the kernel's side, summed over the CPUs."""
@@ -172,9 +172,18 @@ class Tracer:
         totals = {}
         for count in Count:
             key = ffi.new("uint32_t *", count)
-            check(lib.bpf_map_lookup_elem(self._map("ledger"), key, per_cpu), "reading the ledger")
+            check(lib.aod_map_lookup(self._map("ledger"), key, per_cpu), "reading the ledger")
             totals[count] = sum(per_cpu)
         return totals
+
+    def skipped(self) -> int:
+        """Return how often a probe was not run, as its CPU was inside of another BPF call.
+
+        The kernel counts it from 5.12 on.
+        """
+        probes = (*self.rung.optional, *self.rung.needed)
+        fds = (lib.bpf_program__fd(find_program(self._object, probe.program)) for probe in probes)
+        return sum(check(lib.aod_skipped(fd), "reading a program's counters") for fd in fds)
 
     def open_requests(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what is sent and unanswered: keys (n,) REQUEST_KEY, requests (n,) REQUEST."""
@@ -183,7 +192,7 @@ class Tracer:
     def forget(self, connection_id: int, message_id: int) -> bool:
         """Take a request out of the map `inflight`; return whether it was there."""
         key = ffi.new("struct aod_request_key *", (connection_id, message_id))
-        return bool(lib.bpf_map_delete_elem(self._map("inflight"), key) == 0)
+        return bool(lib.aod_map_delete(self._map("inflight"), key) == 0)
 
     def counters(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what was counted since the load: keys (n,) COUNTER_KEY, counters (n,) COUNTER."""
@@ -215,7 +224,7 @@ class Tracer:
         if own:
             self._set(own_processes, "uint32_t", pid, "uint8_t", 1)
         else:
-            lib.bpf_map_delete_elem(own_processes, ffi.new("uint32_t *", pid))
+            lib.aod_map_delete(own_processes, ffi.new("uint32_t *", pid))
         alive = len(self._keys(own_processes))
         self._set(self._map("settings"), "uint32_t", Setting.OWN, "uint32_t", alive)
 
@@ -232,7 +241,7 @@ class Tracer:
     @staticmethod
     def _set(map_fd: int, key_type: str, key: int, value_type: str, value: int) -> None:
         pointers = ffi.new(f"{key_type} *", key), ffi.new(f"{value_type} *", value)
-        check(lib.bpf_map_update_elem(map_fd, *pointers, 0), "writing to a map")
+        check(lib.aod_map_update(map_fd, *pointers), "writing to a map")
 
     @staticmethod
     def _keys(map_fd: int) -> set[int]:

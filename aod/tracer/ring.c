@@ -2,7 +2,9 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include "event.h"
@@ -79,12 +81,82 @@ static int aod_ring_read(struct ring_buffer *ring, struct aod_batch *batch)
 	return result < 0 && result != -ENOBUFS ? result : 0;
 }
 
+/* How a thread was scheduled before it went undisturbed. */
+struct schedule {
+	int policy;
+	struct sched_param parameters;
+	bool is_changed;
+};
+
+/*
+ * Inside of a bpf() call on a map the kernel runs no kprobe program on that CPU
+ * (bpf_prog_active), and on a preemptible kernel another thread may send its
+ * request there meanwhile, unseen: 10 of 2369 requests on Debian's 7.2. At
+ * real-time priority no ordinary thread comes in between. Without the right to
+ * it the call is made all the same; what is skipped is counted.
+ */
+static struct schedule begin_undisturbed(void)
+{
+	struct sched_param first = {.sched_priority = 1};
+	struct schedule before = {.policy = sched_getscheduler(0)};
+
+	if (before.policy >= 0 && !sched_getparam(0, &before.parameters))
+		before.is_changed =
+			!sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
+	return before;
+}
+
+static void end_undisturbed(struct schedule before)
+{
+	if (before.is_changed)
+		sched_setscheduler(0, before.policy, &before.parameters);
+}
+
 /* Copy up to `capacity` entries of a hash map: their number, or -errno. */
 static int aod_map_entries(int map_fd, void *keys, void *values, unsigned int capacity)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, options);
+	struct schedule before = begin_undisturbed();
 	unsigned int count = capacity, position = 0;
 	int error = bpf_map_lookup_batch(map_fd, NULL, &position, keys, values, &count, &options);
 
+	end_undisturbed(before);
 	return error && error != -ENOENT ? error : (int)count;
+}
+
+static int aod_map_lookup(int map_fd, const void *key, void *value)
+{
+	struct schedule before = begin_undisturbed();
+	int error = bpf_map_lookup_elem(map_fd, key, value);
+
+	end_undisturbed(before);
+	return error;
+}
+
+static int aod_map_update(int map_fd, const void *key, const void *value)
+{
+	struct schedule before = begin_undisturbed();
+	int error = bpf_map_update_elem(map_fd, key, value, BPF_ANY);
+
+	end_undisturbed(before);
+	return error;
+}
+
+static int aod_map_delete(int map_fd, const void *key)
+{
+	struct schedule before = begin_undisturbed();
+	int error = bpf_map_delete_elem(map_fd, key);
+
+	end_undisturbed(before);
+	return error;
+}
+
+/* How often a program was not run as the CPU was busy with another, or -errno. */
+static int64_t aod_skipped(int program_fd)
+{
+	struct bpf_prog_info info = {};
+	__u32 size = sizeof(info);
+	int error = bpf_obj_get_info_by_fd(program_fd, &info, &size);
+
+	return error ? error : (int64_t)info.recursion_misses;
 }

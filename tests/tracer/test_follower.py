@@ -55,6 +55,9 @@ class FakeTracer:
     def detach(self) -> None:
         self.calls.append("detach")
 
+    def skipped(self) -> int:
+        return 0
+
     def counts(self) -> dict[Count, int]:
         return dict.fromkeys(Count, 0) | {Count.REQUESTS: 5, Count.COMPLETED: 4, Count.PDUS: 4}
 
