@@ -40,7 +40,7 @@ from aod.tracer.counters import usual_latency_ns
 from aod.tracer.follower import Climb, Follower
 from aod.tracer.inflight import OpenRequests
 from aod.tracer.ladder import climb
-from aod.tracer.ledger import Watch
+from aod.tracer.ledger import Ledger, Watch
 from aod.tracer.libbpf import libbpf_version
 from aod.tracer.program import Tracer
 
@@ -93,7 +93,7 @@ class Service:
         surroundings = Surroundings(
             self._describe,
             self._context,
-            self._lost,
+            lambda: self._lost(self._tracer.ledger()),
             self._usual_latency_ns,
             self._tracer.describe,
             libbpf_version(),
@@ -222,13 +222,13 @@ class Service:
             await asyncio.sleep(self._config.cleanup.cleanup_interval_sec)
 
     async def _watch_ledger(self) -> None:
-        known, watch = self._lost(), Watch()
+        watch, known = Watch(), self._lost(Ledger())
         while True:
             await asyncio.sleep(self._config.watch_interval_sec)
             ledger = await asyncio.to_thread(self._tracer.ledger)
             if watch.look(ledger):
                 log.warning("the ledger does not balance, requests went unseen: %s", ledger)
-            lost = self._lost()
+            lost = self._lost(ledger)
             if lost != known:
                 log.warning("lost so far: %s", " ".join(f"{k}={v}" for k, v in lost.items()))
                 known = lost
@@ -283,10 +283,10 @@ class Service:
             record=self._audit.record,
         )
 
-    def _lost(self) -> dict[str, int]:
+    def _lost(self, ledger: Ledger) -> dict[str, int]:
         batches = sum(channel.dropped for channel in self._batches)
         return {
-            "events": self._tracer.ledger().lost,
+            "events": ledger.lost,
             "batches": batches,
             "anomalies": self._anomalies.dropped,
         }

@@ -63,7 +63,7 @@ class Follower:
                     if ring:
                         ring.cancel()
                     await self._unload(on_events)
-                    log.warning("cifs was unloaded: waiting for it")
+                    log.warning("cifs was unloaded")
                     on_change(None)
                 if not self._tracer and found and await self._load(found):
                     assert self._tracer
