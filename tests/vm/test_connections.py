@@ -61,3 +61,21 @@ def test_a_lost_connection_is_an_anomaly_of_its_share(vm: Machine, tmp_path: Pat
     assert {event["kind"] for event in told["events"]} == {"reconnect"}
     assert told["events"][0]["server"] == "127.0.0.1"
     assert told["shares"] == [r"\\127.0.0.1"]
+
+
+def test_an_operation_on_a_dead_server_sends_nothing_and_is_told(
+    vm: Machine, tmp_path: Path
+) -> None:
+    gone = {"type": "Error", "mode": "trackonly", "track_codes": ["EHOSTDOWN"]}
+    daemon = Daemon.start(vm, watching({"gone": gone}))
+    vm.run("kill -KILL $(pidof smbd)")
+    failed = vm.run(f"stat {SHARE}/none", 90, check=False)
+    daemon.wait_for("bundle sealed")
+    daemon.stop()
+
+    manifest = Left(vm, tmp_path).manifest()
+
+    assert "Host is down" in failed.stderr
+    (event, *_) = anomaly(manifest, "gone")["events"]
+    assert (event["kind"], event["error"], event["comm"]) == ("unsent", "EHOSTDOWN", "stat")
+    assert event["command"] == ""
