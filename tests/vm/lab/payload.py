@@ -14,7 +14,8 @@ from tests.vm.lab.errors import LabError
 from tests.vm.lab.guest import make_ext4
 
 _SIZE_MB = 512
-_KEPT_IMAGES = 3
+# Whoever waits for the machine has its image already: it must outlive those before it.
+_KEPT_IMAGES = 8
 
 
 def image(cache: Cache, directory: Path) -> Path:
