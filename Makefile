@@ -6,7 +6,7 @@ PYTHON := $(VENV)/bin/python
 AS_ROOT := $(shell [ $$(id -u) = 0 ] || echo sudo --preserve-env)
 SOURCES := $(wildcard aod/*.py aod/*/*.py aod/tracer/ring.c aod/data/*.csv bpf/*) build.py setup.py pyproject.toml
 
-.PHONY: help setup demo test lint format bench btf clean
+.PHONY: help setup demo test kernels lint format bench btf clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -26,6 +26,9 @@ demo: build/payload/.ready ## a real SMB share gets slow, and aod catches it (ne
 
 test: build/payload/.ready ## run every test, those on a real mount included
 	$(AS_ROOT) $(PYTHON) -m pytest $(PYTEST_ARGS)
+
+kernels: build/payload/.ready ## try aod on each kernel from 5.10 to 7.x, into build/kernels.json (long)
+	$(AS_ROOT) $(PYTHON) -m tests.vm.kernels
 
 lint: setup ## check style and types
 	$(VENV)/bin/ruff check .

@@ -1,0 +1,1 @@
+"""What runs inside the guest of `make kernels`, with the guest's own Python."""
