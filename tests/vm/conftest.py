@@ -13,6 +13,8 @@ from tests.vm.lab.lab import DEFAULT_SUITE
 _HERE = Path(__file__).parent
 _CHECKOUT = _HERE.parents[1]
 _CONSOLE_TAIL_CHARS = 4000
+# Those that stay: the suites that move are left to `make kernels`.
+_SUITES = ("bookworm", "trixie")
 # The first test of a machine waits for the download and build of the whole lab.
 _TEST_TIMEOUT_S = 1800
 
@@ -22,6 +24,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(_TEST_TIMEOUT_S))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that is marked `each_suite` on the kernel of each, unless LAB_SUITE names one."""
+    marked = metafunc.definition.get_closest_marker("each_suite")
+    if marked and "LAB_SUITE" not in os.environ:
+        metafunc.parametrize("lab", _SUITES, indirect=True, scope="session")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -37,13 +46,13 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture(scope="session")
-def lab() -> Lab:
+def lab(request: pytest.FixtureRequest) -> Lab:
     """Prepare the lab; a machine that cannot run it skips, in CI it fails."""
     if reason := host.missing():
         if os.environ.get("CI") == "true" or os.environ.get("LAB_REQUIRED") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    suite = os.environ.get("LAB_SUITE", DEFAULT_SUITE)
+    suite = getattr(request, "param", os.environ.get("LAB_SUITE", DEFAULT_SUITE))
     return prepare(Cache(default_root()), suite)
 
 

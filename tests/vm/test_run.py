@@ -36,6 +36,7 @@ def slow_share(lab: Lab, payload: Path, tmp_path_factory: pytest.TempPathFactory
         return Left(vm, tmp_path_factory.mktemp("slow"))
 
 
+@pytest.mark.each_suite
 def test_a_slow_share_leaves_one_bundle_that_tells_all(slow_share: Left) -> None:
     assert slow_share.names == [slow_share.bundles[0].name, "audit.jsonl"]
     manifest = slow_share.manifest()
@@ -105,6 +106,7 @@ def test_one_operation_over_a_second_is_an_emergency(vm: Machine, tmp_path: Path
     assert slow["worst"]["latency_ns"] > 1_000_000_000
 
 
+@pytest.mark.each_suite
 def test_a_file_that_may_not_be_opened_is_an_error(vm: Machine, tmp_path: Path) -> None:
     vm.run(f"cd {SERVED} && echo secret > closed && chmod 600 closed && chown root closed")
     daemon = Daemon.start(
@@ -167,6 +169,7 @@ def test_a_healthy_share_leaves_no_bundle(vm: Machine, tmp_path: Path) -> None:
     assert "incident" not in daemon.log()
 
 
+@pytest.mark.each_suite
 def test_23_known_writes_are_seen_as_23(vm: Machine, tmp_path: Path) -> None:
     daemon = Daemon.start(vm, watching({"latency": EVERYTHING}))
     counted = "awk '/^Writes:/ {n += $2} END {print n}' /proc/fs/cifs/Stats"
