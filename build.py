@@ -72,7 +72,7 @@ class build_with_bpf(build_py):
 
 
 TRACER_TYPES = """
-struct bpf_object; struct bpf_program; struct bpf_link; struct ring_buffer;
+struct bpf_object; struct bpf_program; struct bpf_map; struct bpf_link; struct ring_buffer;
 struct aod_batch { struct aod_event *records; size_t capacity, length, malformed; };
 
 const char *libbpf_version_string(void);
@@ -80,6 +80,8 @@ int libbpf_num_possible_cpus(void);
 struct bpf_object *aod_open(const char *path, const char *btf_path);
 int bpf_object__load(struct bpf_object *object);
 void bpf_object__close(struct bpf_object *object);
+struct bpf_map *bpf_object__find_map_by_name(const struct bpf_object *object, const char *name);
+uint32_t bpf_map__max_entries(const struct bpf_map *map);
 int bpf_object__find_map_fd_by_name(const struct bpf_object *object, const char *name);
 struct bpf_program *bpf_object__next_program(
     const struct bpf_object *object, struct bpf_program *previous);

@@ -21,6 +21,7 @@ class Mount:
 
     `device` is MAJOR:MINOR, the same for all mounts of one superblock (bind mounts). `server`
     and `share` are of a source `//server/share/...`, empty where the source is none.
+    `dialect` is what the option vers= says, such as "3.1.1", empty without one.
     """
 
     mount_point: PurePosixPath
@@ -29,6 +30,7 @@ class Mount:
     device: str
     server: str = ""
     share: str = ""
+    dialect: str = ""
 
     @property
     def is_cifs(self) -> bool:
@@ -77,7 +79,14 @@ def _parse(line: str) -> Mount | None:
         return None
     source = unescape(kind[1])
     server, share = _server_and_share(source)
-    return Mount(PurePosixPath(unescape(place[4])), source, kind[0], place[2], server, share)
+    mount_point = PurePosixPath(unescape(place[4]))
+    return Mount(mount_point, source, kind[0], place[2], server, share, _dialect(kind[2:]))
+
+
+def _dialect(options: list[str]) -> str:
+    """Return the dialect from the superblock's options, `rw,vers=3.1.1,cache=strict`."""
+    named = (option for text in options for option in text.split(","))
+    return next((each.removeprefix("vers=") for each in named if each.startswith("vers=")), "")
 
 
 def _server_and_share(source: str) -> tuple[str, str]:

@@ -31,6 +31,10 @@ def test_a_mount_holds_server_share_type_and_device() -> None:
     assert (mount.fstype, mount.device) == ("smb3", "0:53")
 
 
+def test_the_dialect_is_that_of_the_mounts_options() -> None:
+    assert [mount.dialect for mount in cifs_mounts(MOUNTINFO)] == ["3.1.1", "3.0", ""]
+
+
 def test_a_line_that_is_no_mount_is_left_out() -> None:
     assert len(all_mounts(MOUNTINFO)) == 6
 

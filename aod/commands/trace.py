@@ -3,14 +3,14 @@
 import asyncio
 import json
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from aod.commands.run import told
-from aod.errors import ConfigError, SurroundingsError
+from aod.errors import ConfigError
 
 if TYPE_CHECKING:
     from aod.channel import Channel
@@ -47,30 +47,30 @@ def trace(
     watch_until_stopped(partial(_filter, threshold_ms, errors), partial(_trace, as_json))
 
 
-def watch_until_stopped(wanted: "Callable[[], Filter]", watch: Watch) -> None:
+def watch_until_stopped(
+    wanted: "Callable[[], Filter]", watch: Watch, hidden: Collection[str] = ()
+) -> None:
     """Run `watch` with a tracer that sends what is `wanted`; SIGINT and SIGTERM set its event.
 
-    Raises SurroundingsError where the machine does not offer what that takes.
+    What is `hidden` the kernel is taken not to have, see aod.tracer.ladder. Raises
+    SurroundingsError where the machine does not offer what that takes.
     """
-    from aod.tracer import module, needs
+    from aod.tracer import needs
 
-    if missing := needs.missing():
-        raise SurroundingsError(missing)
-    if not module.is_loaded():
-        raise SurroundingsError("cifs is not loaded: modprobe cifs, or mount a share")
+    needs.require()
     try:
-        asyncio.run(_run(wanted, watch))
+        asyncio.run(_run(wanted, watch, hidden))
     except BaseExceptionGroup as failures:
         raise told(failures) from failures
 
 
-async def _run(wanted: "Callable[[], Filter]", watch: Watch) -> None:
+async def _run(wanted: "Callable[[], Filter]", watch: Watch, hidden: Collection[str]) -> None:
     from aod.tracer.ladder import climb
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    with await asyncio.to_thread(climb, wanted()) as tracer:
+    with await asyncio.to_thread(climb, wanted(), hidden=hidden) as tracer:
         await watch(tracer, stop)
 
 

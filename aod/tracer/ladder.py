@@ -60,7 +60,9 @@ def _types(hidden: Collection[str]) -> Path | None:
 
 def _reason(rung: Rung, error: TracerError, hidden: Collection[str]) -> str:
     """Say why a rung does not hold; that types are missing libbpf says in its own way."""
-    if rung is not LADDER[0] or (MODULE_BTF.exists() and TYPES not in hidden):
+    if rung is LADDER[0] and TYPES in hidden:
+        return "the types of cifs are not known (hidden)"
+    if rung is not LADDER[0] or MODULE_BTF.exists():
         return str(error)
     return (
         f"the types of cifs are not known: {MODULE_BTF} is missing"

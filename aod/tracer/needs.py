@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from aod.errors import SurroundingsError
+from aod.tracer import module
+
 CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
 """Numbers of linux/capability.h; reading a module's BTF takes CAP_SYS_ADMIN."""
 
@@ -12,14 +15,37 @@ KPROBES = Path("/sys/bus/event_source/devices/kprobe")
 
 def missing(status: Path = STATUS, btf: Path = BTF, kprobes: Path = KPROBES) -> str:
     """Return why no probe can be attached on this machine, or "" when one can."""
+    return missing_rights(status) or missing_types(btf) or missing_kprobes(kprobes)
+
+
+def missing_rights(status: Path = STATUS) -> str:
+    """Return what this process may not do, or ""."""
     lacking = _lacking_capabilities(status.read_text(encoding="ascii"))
-    if lacking:
-        return f"cannot load BPF programs without {', '.join(lacking)} (run aod as root)"
-    if not btf.exists():
-        return f"this kernel tells no types: {btf} is missing (needs CONFIG_DEBUG_INFO_BTF=y)"
-    if not kprobes.exists():
-        return f"this kernel has no kprobes: {kprobes} is missing (needs CONFIG_KPROBE_EVENTS=y)"
-    return ""
+    if not lacking:
+        return ""
+    return f"cannot load BPF programs without {', '.join(lacking)} (run aod as root)"
+
+
+def missing_types(btf: Path = BTF) -> str:
+    """Return that the kernel does not tell its types, or ""."""
+    if btf.exists():
+        return ""
+    return f"this kernel tells no types: {btf} is missing (needs CONFIG_DEBUG_INFO_BTF=y)"
+
+
+def missing_kprobes(kprobes: Path = KPROBES) -> str:
+    """Return that the kernel has no kprobes, or ""."""
+    if kprobes.exists():
+        return ""
+    return f"this kernel has no kprobes: {kprobes} is missing (needs CONFIG_KPROBE_EVENTS=y)"
+
+
+def require() -> None:
+    """Raise SurroundingsError when requests cannot be seen now, for want of cifs too."""
+    if lacking := missing():
+        raise SurroundingsError(lacking)
+    if not module.is_loaded():
+        raise SurroundingsError("cifs is not loaded: modprobe cifs, or mount a share")
 
 
 def _lacking_capabilities(status: str) -> list[str]:

@@ -120,6 +120,16 @@ class Tracer:
                 self.missing[probe.program] = str(error)
         return attached
 
+    def section(self, probe: Probe) -> str:
+        """Return the section of a probe's program, such as "kprobe/smb_send_rqst"."""
+        return self._links.section(probe)
+
+    @property
+    def ring_bytes(self) -> int:
+        """The size of the ring `events`."""
+        ring = lib.bpf_object__find_map_by_name(self._object, b"events")
+        return int(lib.bpf_map__max_entries(ring))
+
     def attach_uprobe(self, name: str, binary: Path, offset: int) -> None:
         """Attach one of the kprobe programs to a function of this process, for a test."""
         self._links.attach_uprobe(name, binary, offset)

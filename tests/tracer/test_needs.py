@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from aod.errors import SurroundingsError
+from aod.tracer import module, needs
 from aod.tracer.needs import missing
 
 ALL = 0x1FFFFFFFFFF
@@ -36,3 +38,17 @@ def test_what_is_missing_is_told_with_what_to_do(
     told = missing(**machine(tmp_path, *there, capabilities=capabilities))
 
     assert told.endswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "is_loaded", "sentence"),
+    [("no kprobes", True, "no kprobes"), ("", False, "modprobe cifs, or mount a share")],
+)
+def test_what_is_required_and_not_there_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, lacking: str, is_loaded: bool, sentence: str
+) -> None:
+    monkeypatch.setattr(needs, "missing", lambda: lacking)
+    monkeypatch.setattr(module, "is_loaded", lambda: is_loaded)
+
+    with pytest.raises(SurroundingsError, match=sentence):
+        needs.require()
