@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,8 @@ from aod.errors import BundleError
 
 if TYPE_CHECKING:
     from aod.config import Config
-    from aod.incident import Incident
+    from aod.detectors.anomaly import Anomaly
+    from aod.incident import Incident, Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -27,28 +29,38 @@ def collect(
     """Run every action of `watcher.actions` once and keep what it finds in a bundle."""
     from aod.commands.run import watch_children_by_pidfd
     from aod.config import load
-
-    watch_children_by_pidfd()
-    typer.echo(asyncio.run(_collect(load(config, os.environ), reason)))
-
-
-async def _collect(config: "Config", reason: str) -> Path:
-    """Return the sealed bundle; raises BundleError when the disk refuses it."""
-    from aod.actions.runner import Runner
-    from aod.bundle import OutputDirectory
     from aod.detectors.anomaly import Anomaly, AnomalyType
-    from aod.incident import Incident, Surroundings, make_context
+    from aod.incident import Surroundings, make_context
 
+    loaded = load(config, os.environ)
     manual = Anomaly(
         AnomalyType.MANUAL, "manual", time.monotonic_ns(), time.time_ns(), reason=reason
     )
     surroundings = Surroundings(
         describe=lambda anomaly, offset_ns: [],
-        context=lambda raised_wall_ns: make_context(config, raised_wall_ns),
+        context=lambda raised_wall_ns: make_context(loaded, raised_wall_ns),
         lost=dict,
     )
+    watch_children_by_pidfd()
+    asyncio.run(keep(manual, loaded, surroundings, typer.echo))
+
+
+async def keep(
+    anomaly: "Anomaly",
+    config: "Config",
+    surroundings: "Surroundings",
+    tell: Callable[[Path], object],
+) -> None:
+    """Make a bundle of an anomaly, beside a service too, and `tell` where it is.
+
+    `tell` is called in a thread. Raises BundleError when the disk refuses the bundle.
+    """
+    from aod.actions.runner import Runner
+    from aod.bundle import OutputDirectory
+    from aod.incident import Incident
+
     runner = Runner(config.watcher.max_concurrent_tasks)
-    incident = Incident(manual, config, runner, surroundings, suppressed=[])
+    incident = Incident(anomaly, config, runner, surroundings, suppressed=[])
     with await asyncio.to_thread(OutputDirectory.open, config.aod_output_dir) as output:
         _end_early_when_told(incident)
         try:
@@ -56,11 +68,10 @@ async def _collect(config: "Config", reason: str) -> Path:
             sealed = output.path / await incident.seal()
         except OSError as error:
             raise BundleError(f"cannot keep a bundle in {output.path}: {error}") from error
+    await asyncio.to_thread(tell, sealed)
     if runner.stuck:
         # A thread that the kernel does not let go of would hold a normal exit.
-        typer.echo(sealed)
         os._exit(0)
-    return sealed
 
 
 def _end_early_when_told(incident: "Incident") -> None:

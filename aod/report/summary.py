@@ -52,6 +52,8 @@ def _heading(manifest: Manifest) -> list[str]:
     lines = [f"aod_{manifest.get('timestamp', 0):019d} ({state})", ""]
     for anomaly in manifest.get("anomalies", ()):
         lines += _wrap(_sentence(anomaly))
+        if anomaly.get("anomaly") != "manual" and anomaly.get("reason"):
+            lines += _wrap(f"Note: {text.printable(str(anomaly['reason']))}.")
     if state in _STATES:
         lines += _wrap(_STATES[state])
     host, versions = manifest.get("host", {}), manifest.get("versions", {})

@@ -49,6 +49,12 @@ def test_long_names_are_cut_at_the_front_to_keep_the_table_narrow() -> None:
     assert "/film.mkv" in summary
 
 
+def test_what_is_synthetic_says_so_at_the_top() -> None:
+    made_up = anomaly("latency", slow(3), reason="synthetic, made by aod doctor --fire")
+
+    assert "\nNote: synthetic, made by aod doctor --fire.\n" in render(manifest([made_up]))
+
+
 def test_a_name_cannot_send_escapes_to_the_terminal() -> None:
     names = ("comm", "file", "share", "server", "status", "command")
     hostile = event() | dict.fromkeys(names, "\x1b[2J\r")
