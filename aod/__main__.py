@@ -9,6 +9,7 @@ import typer
 
 from aod.commands import config
 from aod.commands.collect import collect
+from aod.commands.doctor import doctor
 from aod.commands.list import list_bundles
 from aod.commands.run import run
 from aod.commands.show import show
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(run)
+app.command()(doctor)
 app.add_typer(config.app, name="config")
 app.command()(trace)
 app.command()(top)

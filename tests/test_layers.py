@@ -15,6 +15,7 @@ MODULES = {
 LAYERS = (
     ("aod.__main__",),
     ("aod.commands",),
+    ("aod.doctor",),
     ("aod.service",),
     # Stages: what an incident puts together, and below it the parts.
     ("aod.incidents",),

@@ -1,0 +1,1 @@
+"""What `aod doctor` finds: whether aod can watch here, why not, and what it would see."""

@@ -1,0 +1,168 @@
+"""A made-up anomaly, from the kernel's side of the ring to what opens an incident."""
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from aod import smb
+from aod.clock import wall_offset_ns
+from aod.config import Config
+from aod.detectors.anomaly import Anomaly
+from aod.detectors.detector import Detector, Ticking
+from aod.errors import SurroundingsError, TracerError
+from aod.events import Cause, Count, Events, Kind, empty, join
+from aod.filter import NEVER, event_thresholds_ns
+from aod.incident import Surroundings, make_context
+from aod.manifest import describe_events
+from aod.names import Names
+from aod.service import make_detectors
+from aod.smb import Command
+from aod.tracer import needs
+from aod.tracer.ladder import KERNEL_BTF
+from aod.tracer.libbpf import libbpf_version
+from aod.tracer.probes import LADDER
+from aod.tracer.program import Tracer
+
+COMM = b"aod-doctor"
+REASON = "synthetic, made by aod doctor --fire; no operation was slow or failed"
+WITHOUT_TYPES = LADDER[1]
+GENERATOR = "generate"
+RING_S = 10.0
+CAUSES = {Kind.RECONNECT: Cause.RECONNECT, Kind.CREDIT_WAIT: Cause.CREDITS_AWAITED}
+FAILURE_NS = 1_000_000
+DENIED = 0xC0000022
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """The anomaly, and what an incident needs to know besides."""
+
+    anomaly: Anomaly
+    surroundings: Surroundings
+
+
+def require() -> None:
+    """Raise SurroundingsError when this user or this kernel cannot fire; cifs is not needed."""
+    if lacking := needs.missing_rights() or needs.missing_types():
+        raise SurroundingsError(lacking)
+
+
+async def fire(config: Config) -> Shot:
+    """Send made-up operations through the ring to the first detector that objects to them.
+
+    Attaches nothing. Raises SurroundingsError when the kernel does not take the programs, or
+    no anomaly of the config is raised.
+    """
+    await asyncio.to_thread(smb.statuses)
+    detectors = make_detectors(config, Names())
+    with await asyncio.to_thread(_load) as tracer:
+        for detector in detectors:
+            section = config.guardian.anomalies[detector.name]
+            for template in samples(detector, section):
+                count = 1 + getattr(section, "acceptable_count", 0)
+                events = await _through_ring(tracer, template, count)
+                if anomaly := _judge(detector, events):
+                    lost = tracer.counts()[Count.LOST]
+                    return Shot(
+                        replace(anomaly.stamped(wall_offset_ns()), reason=REASON),
+                        _surroundings(config, detector, lost),
+                    )
+    raise SurroundingsError(
+        "no anomaly of the config was raised by the made-up operations: they are of a process "
+        f"{COMM.decode()} (the config may watch others only: see the keys `processes`)"
+    )
+
+
+def samples(detector: Detector, section: Any) -> Iterator[Events]:
+    """Yield made-up operations, shape (1,), to which a detector may object, if there are many."""
+    wanted = detector.filter
+    thresholds_ns = wanted.thresholds_ns[0]
+    if thresholds_ns.min() != NEVER:
+        command = int(thresholds_ns.argmin())
+        yield _operation(command=command, latency_ns=thresholds_ns[command])
+    for status in (DENIED, *smb.statuses()):
+        if commands := status and wanted.statuses.commands(status):
+            command = next(each for each in Command if commands >> each & 1)
+            yield _operation(command=command, status=status, latency_ns=FAILURE_NS)
+            break
+    for number in np.flatnonzero(wanted.errors).tolist()[:1]:
+        yield _operation(kind=Kind.UNSENT, error=-number)
+    for kind in sorted(wanted.kinds):
+        yield _operation(kind=kind, cause=CAUSES.get(kind, 0), latency_ns=FAILURE_NS)
+    if isinstance(detector, Ticking):
+        age_ns = getattr(section, "threshold_ns", 0)
+        yield _operation(kind=Kind.UNANSWERED, command=Command.SMB2_CREATE, latency_ns=age_ns)
+
+
+def _operation(**fields: Any) -> Events:
+    operation = empty(1)
+    own = {"pid": os.getpid(), "tid": threading.get_native_id(), "uid": os.getuid(), "comm": COMM}
+    times = {"kind": Kind.COMPLETED, "time_ns": time.monotonic_ns()}
+    for name, value in {**own, **times, **fields}.items():
+        operation[name] = value
+    return operation
+
+
+def _load() -> Tracer:
+    """Load the object with its generator, as for a kernel whose cifs tells no types."""
+    load = partial(Tracer, btf=KERNEL_BTF, rung=WITHOUT_TYPES)
+    try:
+        return load(optional=(GENERATOR,))
+    except TracerError as error:
+        if error.is_permission:
+            raise
+        load().close()  # raises what is not for the generator's sake
+        raise SurroundingsError(
+            "this kernel does not take the program that makes up operations (needs Linux 5.17): "
+            "cause a slow one in place of --fire, or use aod collect"
+        ) from error
+
+
+async def _through_ring(tracer: Tracer, template: Events, count: int) -> Events:
+    """Have the kernel send an operation `count` times, and return what comes out."""
+    came = [empty()]
+    done = asyncio.Event()
+
+    def keep(events: Events) -> None:
+        came.append(events)
+        if sum(batch.size for batch in came) >= count:
+            done.set()
+
+    context = count.to_bytes(8, sys.byteorder) + template.tobytes()
+    try:
+        async with asyncio.timeout(RING_S), asyncio.TaskGroup() as group:
+            watching = group.create_task(tracer.ring.watch(keep), name="ring")
+            await asyncio.to_thread(tracer.run, GENERATOR, context)
+            await done.wait()
+            watching.cancel()
+    except TimeoutError as error:
+        raise SurroundingsError(f"of {count} operations not all came out of the ring") from error
+    return join(*came)
+
+
+def _judge(detector: Detector, events: Events) -> Anomaly | None:
+    anomaly = detector.feed(events)
+    if not anomaly and isinstance(detector, Ticking):
+        anomaly = detector.tick(events)
+    return anomaly
+
+
+def _surroundings(config: Config, detector: Detector, lost: int) -> Surroundings:
+    def describe(anomaly: Anomaly, offset_ns: int) -> list[dict[str, Any]]:
+        thresholds_ns = event_thresholds_ns(detector.filter.thresholds_ns, anomaly.events)
+        return describe_events(anomaly.events, thresholds_ns, Names(), offset_ns)
+
+    return Surroundings(
+        describe,
+        context=lambda raised_wall_ns: make_context(config, raised_wall_ns),
+        lost=lambda: {"events": lost},
+        libbpf=libbpf_version(),
+    )

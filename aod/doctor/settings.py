@@ -1,0 +1,29 @@
+"""The config, as the service would take it, and the directory that it names."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from aod.config import load_with_sources
+from aod.doctor.finding import Finding, State
+from aod.errors import ConfigError
+
+
+def examine(file: Path, environ: Mapping[str, str], is_named: bool) -> Iterator[Finding]:
+    """Yield what is wrong with a config file, which the user may have named, or that it is fine.
+
+    Without a file in the usual place there is no service yet, but everything else works.
+    """
+    if not is_named and not file.exists():
+        text = f"there is no {file} (aod run needs one: copy the shipped config.yaml there)"
+        yield Finding(State.WARNING, "config", text)
+        return
+    try:
+        loaded = load_with_sources(file, environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            yield Finding(State.PROBLEM, "config", problem)
+        return
+    yield Finding(State.OK, "config", f"{file} is valid")
+    for warning in loaded.warnings():
+        yield Finding(State.WARNING, "config", warning)
+    yield Finding(State.OK, "output", f"bundles can be kept in {loaded.config.aod_output_dir}")

@@ -1,0 +1,144 @@
+"""What is said of a machine, by files of the test's making."""
+
+from pathlib import Path
+
+import pytest
+
+from aod.doctor import machine
+from aod.doctor.finding import State
+from aod.tracer.module import Module
+
+RELEASE = "6.1.0-56-amd64"
+LOADED = Module(identity=7, users=2)
+BUILT_IN = Module(identity=0, users=None)
+MOUNT = "36 27 0:52 / /mnt/{name} rw shared:1 - cifs //nas/{name} rw,vers={dialect},cache=strict\n"
+
+
+def there(folder: Path, *names: str) -> dict[str, Path]:
+    """Return the places where types are looked for, some of which are there."""
+    for name in names:
+        (folder / name).touch()
+    return {name: folder / name for name in ("btf", "module_btf")}
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "state", "text"),
+    [
+        ("000001ffffffffff", State.OK, "CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF"),
+        ("0000000000000000", State.PROBLEM, "without CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF"),
+        ("0000008000200000", State.PROBLEM, "without CAP_PERFMON (run aod as root)"),
+    ],
+)
+def test_a_capability_that_is_missing_is_named(
+    tmp_path: Path, capabilities: str, state: State, text: str
+) -> None:
+    (tmp_path / "status").write_text(f"Name:\taod\nCapEff:\t{capabilities}\n")
+
+    found = machine.rights(tmp_path / "status")
+
+    assert found.state is state
+    assert text in found.text
+
+
+@pytest.mark.parametrize(
+    ("release", "found", "names", "state", "text"),
+    [
+        (RELEASE, LOADED, ("btf", "module_btf"), State.OK, "and of the module cifs"),
+        (RELEASE, LOADED, ("btf",), State.WARNING, "CONFIG_DEBUG_INFO_BTF_MODULES=y"),
+        (RELEASE, None, ("btf",), State.OK, "comes with the module"),
+        (RELEASE, BUILT_IN, ("btf",), State.OK, "built in"),
+        (RELEASE, LOADED, (), State.PROBLEM, "CONFIG_DEBUG_INFO_BTF=y"),
+        ("5.10.0-46-amd64", LOADED, ("btf",), State.OK, "as shipped: "),
+    ],
+)
+def test_where_the_types_come_from_is_told(
+    tmp_path: Path,
+    release: str,
+    found: Module | None,
+    names: tuple[str, ...],
+    state: State,
+    text: str,
+) -> None:
+    told = machine.types(release, found, **there(tmp_path, *names))
+
+    assert told.state is state
+    assert text in told.text
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "start"),
+    [
+        ("", State.OK, "not in this kernel"),
+        ("[none] integrity confidentiality\n", State.OK, "none"),
+        ("none [integrity] confidentiality\n", State.OK, "integrity"),
+        ("none integrity [confidentiality]\n", State.PROBLEM, "confidentiality: forbids kprobes"),
+    ],
+)
+def test_only_lockdown_for_confidentiality_stands_in_the_way(
+    text: str, state: State, start: str
+) -> None:
+    found = machine.lockdown(text)
+
+    assert found.state is state
+    assert found.text.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "switch", "state", "text"),
+    [
+        ("", "1\n", State.OK, "to be had"),
+        ("", "", State.OK, "to be had"),
+        ("", "0\n", State.PROBLEM, "switched off (echo 1 > /sys/kernel/debug/kprobes/enabled)"),
+        ("this kernel has no kprobes", "", State.PROBLEM, "this kernel has no kprobes"),
+    ],
+)
+def test_kprobes_that_are_switched_off_see_nothing(
+    lacking: str, switch: str, state: State, text: str
+) -> None:
+    found = machine.kprobes(lacking, switch)
+
+    assert found.state is state
+    assert text in found.text
+
+
+@pytest.mark.parametrize(
+    ("found", "listed", "state", "text"),
+    [
+        (LOADED, "", State.OK, "loaded, used 2 times"),
+        (BUILT_IN, "", State.OK, "built into the kernel"),
+        (None, "", State.PROBLEM, f"linux-modules-extra-{RELEASE}"),
+        (None, "kernel/fs/nfs/nfs.ko: a b", State.PROBLEM, "has none"),
+        (
+            None,
+            "kernel/fs/nfs/nfs.ko:\nkernel/fs/smb/client/cifs.ko.xz: kernel/lib/crc.ko.xz",
+            State.PROBLEM,
+            "modprobe cifs, or mount a share (kernel/fs/smb/client/cifs.ko.xz is there)",
+        ),
+    ],
+)
+def test_without_cifs_it_says_whether_there_is_one_to_load(
+    tmp_path: Path, found: Module | None, listed: str, state: State, text: str
+) -> None:
+    (tmp_path / RELEASE).mkdir()
+    (tmp_path / RELEASE / "modules.dep").write_text(listed)
+
+    told = machine.cifs(found, RELEASE, tmp_path)
+
+    assert told.state is state
+    assert text in told.text
+
+
+def test_a_mount_is_told_with_its_dialect_and_smb1_is_not_seen() -> None:
+    mountinfo = MOUNT.format(name="new", dialect="3.1.1") + MOUNT.format(name="old", dialect="1.0")
+
+    new, old = machine.mounts(mountinfo)
+
+    assert (new.state, new.text) == (State.OK, "/mnt/new: //nas/new, SMB 3.1.1")
+    assert old.state is State.WARNING
+    assert "/mnt/old: //nas/old speaks SMB1 and is not seen" in old.text
+
+
+def test_no_mount_is_no_problem() -> None:
+    (found,) = machine.mounts("27 1 254:0 / / rw - ext4 /dev/vda rw\n")
+
+    assert (found.state, found.subject) == (State.NOTE, "mount")
