@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.vm.lab import guest, kernel, payload, saved
+from tests.vm.lab import accelerator, guest, kernel, payload, saved
 from tests.vm.lab.cache import Cache
 from tests.vm.lab.machine import Machine
+from tests.vm.lab.qemu import COUNTED, Hardware
 from tests.vm.lab.saved import SavedState
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,12 @@ def prepare(cache: Cache, suite: str = DEFAULT_SUITE) -> Lab:
 
     Raises DownloadError, ToolError or GuestError.
     """
-    fetched = kernel.fetch(cache, suite)
-    built = guest.build(cache, fetched, suite)
-    return Lab(cache, saved.save(cache, built, suite))
+    built = guest.build(cache, kernel.fetch(cache, suite), suite)
+    hardware = Hardware(accelerator.choose(cache, built), built)
+    return Lab(cache, saved.save(cache, hardware, f"state-{suite}"))
+
+
+def prepare_counted(cache: Cache, suite: str = DEFAULT_SUITE) -> Lab:
+    """Do as `prepare` for machines whose clock counts instructions; their boot takes longer."""
+    built = guest.build(cache, kernel.fetch(cache, suite), suite)
+    return Lab(cache, saved.save(cache, Hardware(COUNTED, built), f"state-counted-{suite}"))

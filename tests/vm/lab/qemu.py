@@ -23,6 +23,9 @@ PROGRAM = "qemu-system-x86_64"
 # Without tsc=reliable every read of the clock is an emulated MMIO access.
 COMMAND_LINE = "console=ttyS0 quiet panic=-1 oops=panic tsc=reliable mitigations=off nokaslr"
 
+# Time that ticks once per instruction, on one processor: what is measured repeats exactly.
+COUNTED = "tcg,thread=single"
+
 _CPU_OF_ACCELERATOR = {"kvm": "host", "tcg": "max,la57=off,svm=off"}
 _MEMORY = "1536M"
 _CONNECT_TIMEOUT_S = 20.0
@@ -61,7 +64,9 @@ def processor(accelerator: str) -> list[str]:
     """Return the options of accelerator, processor and board."""
     cpu = _CPU_OF_ACCELERATOR[accelerator.partition(",")[0]]
     board = ["-machine", "q35", "-nodefaults", "-no-user-config", "-no-reboot"]
-    return [*board, "-accel", accelerator, "-cpu", cpu, "-smp", "2", "-display", "none"]
+    count = ["-smp", "1", "-icount", "shift=0,sleep=on"]
+    number = count if accelerator == COUNTED else ["-smp", "2"]
+    return [*board, "-accel", accelerator, "-cpu", cpu, *number, "-display", "none"]
 
 
 def start(argv: list[str], output: int) -> subprocess.Popen[bytes]:

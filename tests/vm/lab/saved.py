@@ -16,7 +16,6 @@ from pathlib import Path
 from tests.vm.lab import accelerator, host, payload
 from tests.vm.lab.cache import Cache, digest
 from tests.vm.lab.channel import Channel
-from tests.vm.lab.guest import Guest
 from tests.vm.lab.machine import Machine
 from tests.vm.lab.qemu import Hardware, Qemu
 
@@ -60,12 +59,11 @@ class SavedState:
                     yield machine, folder
 
 
-def save(cache: Cache, guest: Guest, suite: str) -> SavedState:
-    """Return the saved state of a guest, made by booting it once when it is not in the cache."""
-    hardware = Hardware(accelerator.choose(cache, guest), guest)
+def save(cache: Cache, hardware: Hardware, kind: str) -> SavedState:
+    """Return the saved state of a machine, made by booting it once when it is not in the cache."""
     shape = [part for part in hardware.argv(Path(), Path(), Path()) if "=" in part]
-    key = digest(guest.key, accelerator.qemu_version(), hardware.accelerator, *shape)
-    place = cache.entry(f"state-{suite}", key, lambda place: _save(cache, hardware, place))
+    key = digest(hardware.guest.key, accelerator.qemu_version(), hardware.accelerator, *shape)
+    place = cache.entry(kind, key, lambda place: _save(cache, hardware, place))
     return SavedState(hardware, place)
 
 
