@@ -29,7 +29,9 @@ def _dtype(struct: str) -> np.dtype[np.void]:
     )
 
 
-def _format(ctype: Any) -> str:
+def _format(ctype: Any) -> str | np.dtype[np.void]:
+    if ctype.kind == "struct":
+        return _dtype(ctype.cname)
     if ctype.kind == "array":
         is_text = ctype.item.cname == "char"
         return f"S{ctype.length}" if is_text else f"({ctype.length},){_format(ctype.item)}"
@@ -44,6 +46,7 @@ def _value(enumeration: str, name: str) -> int:
 EVENT = _dtype("struct aod_event")
 REQUEST = _dtype("struct aod_request")
 REQUEST_KEY = _dtype("struct aod_request_key")
+SLOT = _dtype("struct aod_slot")
 WAIT = _dtype("struct aod_wait")
 COUNTER_KEY = _dtype("struct aod_counter_key")
 COUNTER = _dtype("struct aod_counter")
@@ -107,6 +110,7 @@ class Count(enum.IntEnum):
     EVENTS = _value("aod_count", "AOD_COUNT_EVENTS")
     LOST = _value("aod_count", "AOD_COUNT_LOST")
     UNCOUNTED = _value("aod_count", "AOD_COUNT_UNCOUNTED")
+    CROWDED = _value("aod_count", "AOD_COUNT_CROWDED")
 
 
 class Setting(enum.IntEnum):
@@ -118,6 +122,9 @@ class Setting(enum.IntEnum):
     SECONDARY = _value("aod_setting", "AOD_SETTING_SECONDARY")
     OWN = _value("aod_setting", "AOD_SETTING_OWN")
 
+
+SLOTS = _value("aod_limit", "AOD_SLOTS")
+"""Requests that are kept in slots; what finds its slot taken goes into a hash."""
 
 BUCKETS = _value("aod_limit", "AOD_BUCKETS")
 """Buckets of a latency histogram: bucket b holds 2^b to 2^(b+1) microseconds."""

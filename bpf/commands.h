@@ -52,7 +52,7 @@ static __always_inline void end_followers(struct aod_request_key key, __u32 tid,
 		struct aod_request *next;
 
 		key.message_id++;
-		next = bpf_map_lookup_elem(&inflight, &key);
+		next = find_request(&key);
 		if (!next || next->tid != tid || next->sent_ns < sent_ns)
 			return;
 		next->status = next->previous_status = status;
@@ -65,7 +65,7 @@ static __always_inline void end_followers(struct aod_request_key key, __u32 tid,
 static __always_inline int command_left(__u64 session_id, __u64 message_id, __u32 status)
 {
 	struct aod_request_key key = {.connection_id = session_id, .message_id = message_id};
-	struct aod_request *request = bpf_map_lookup_elem(&inflight, &key);
+	struct aod_request *request = find_request(&key);
 	__u64 sent_ns;
 	__u32 tid;
 

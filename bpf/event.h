@@ -15,6 +15,7 @@ enum aod_limit {
 	AOD_MAX_COMPOUND = 16, /* the kernel's MAX_COMPOUND is 7 to 10 */
 	AOD_ERRNOS = 4096,     /* MAX_ERRNO and 0 */
 	AOD_BUCKETS = 28,      /* of latency: up to 2^27 us, 134 s, and what is over */
+	AOD_SLOTS = 4096,      /* a connection has at most 512 requests open by default */
 };
 
 enum aod_kind {
@@ -65,6 +66,7 @@ enum aod_count {
 	AOD_COUNT_EVENTS,    /* meant for the ring `events` */
 	AOD_COUNT_LOST,      /* of these, dropped because the ring was full */
 	AOD_COUNT_UNCOUNTED, /* completed requests for which `counters` had no room */
+	AOD_COUNT_CROWDED,   /* requests whose slot was taken: they went into `inflight` */
 	AOD_COUNTS,
 };
 
@@ -98,7 +100,7 @@ struct aod_event {
 	char comm[AOD_COMM_LEN];
 };
 
-/* The map `inflight`: requests that were sent and not answered. */
+/* The maps `slots` and `inflight`: requests that were sent and not answered. */
 struct aod_request_key {
 	__u64 connection_id;
 	__u64 message_id;
@@ -128,6 +130,12 @@ struct aod_request {
 	__u8 next_distance; /* to the message id of the next request of the compound; 0 = none */
 	__u8 pad[1];
 	char comm[AOD_COMM_LEN];
+};
+
+struct aod_slot {
+	__u64 claims; /* 0: free, 1: taken, more: wanted by others in vain */
+	struct aod_request_key key;
+	struct aod_request request;
 };
 
 /* The map `waiting`: threads on their way to smb_send_rqst, and what came of it. */

@@ -4,15 +4,8 @@
 #define AOD_REQUESTS_H
 
 #include "counters.h"
+#include "inflight.h"
 #include "ring.h"
-
-/* Above the default of 32000 credits of a connection; a full map is counted. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 40960);
-	__type(key, struct aod_request_key);
-	__type(value, struct aod_request);
-} inflight SEC(".maps");
 
 /* Thread -> when it entered cifs. LRU: a thread that has ended leaves its entry. */
 struct {
@@ -128,23 +121,23 @@ static __noinline void abort_overwritten(const struct aod_request_key *key,
 		.kind = AOD_ABORTED,
 		.error = -EAGAIN,
 	};
-	struct aod_request *old = bpf_map_lookup_elem(&inflight, key);
+	struct aod_request *old = find_request(key);
 
 	if (!old)
 		return;
 	count(AOD_COUNT_ABORTED);
 	emit(key, old, server, &ended);
-	bpf_map_delete_elem(&inflight, key);
+	forget_request(key);
 }
 
 static __always_inline void remember(const struct aod_request_key *key,
 				     const struct aod_request *request,
 				     struct TCP_Server_Info *server)
 {
-	if (!bpf_map_update_elem(&inflight, key, request, BPF_NOEXIST))
+	if (!keep_request(key, request))
 		return;
 	abort_overwritten(key, server, request->sent_ns);
-	if (bpf_map_update_elem(&inflight, key, request, BPF_NOEXIST))
+	if (keep_request(key, request))
 		count(AOD_COUNT_UNTRACKED);
 }
 
@@ -333,7 +326,7 @@ static __always_inline void pass_failure_on(const struct aod_request_key *key,
 	if (!request->next_distance)
 		return;
 	next_key.message_id += request->next_distance;
-	next = bpf_map_lookup_elem(&inflight, &next_key);
+	next = find_request(&next_key);
 	if (next)
 		next->previous_status = status;
 }
@@ -366,7 +359,7 @@ static __always_inline void complete(const struct aod_request_key *key, struct a
 		}
 		emit(key, request, server, &ended);
 	}
-	bpf_map_delete_elem(&inflight, key);
+	forget_request(key);
 }
 
 static __always_inline bool has_payload(const struct aod_request *request)
@@ -391,7 +384,7 @@ static __always_inline int response_received(struct TCP_Server_Info *server, con
 	}
 	key.connection_id = connection_of(server);
 	key.message_id = header.message_id;
-	request = bpf_map_lookup_elem(&inflight, &key);
+	request = find_request(&key);
 	if (request)
 		request->credits_granted += header.credits;
 	if (header.status == SMB2_STATUS_PENDING) {
@@ -450,7 +443,7 @@ static __always_inline int request_ended(void *first, void *second, bool may_hav
 		server = BPF_CORE_READ((struct mid_q_entry___old *)mid, server);
 	key.connection_id = connection_of(server);
 	key.message_id = BPF_CORE_READ(mid, mid);
-	request = bpf_map_lookup_elem(&inflight, &key);
+	request = find_request(&key);
 	if (!request)
 		return 0;
 	if (is_answered) {
@@ -464,7 +457,7 @@ static __always_inline int request_ended(void *first, void *second, bool may_hav
 	ended.error = error_of(mid_state);
 	note_failure(request, ended.time_ns);
 	emit(&key, request, server, &ended);
-	bpf_map_delete_elem(&inflight, &key);
+	forget_request(&key);
 	return 0;
 }
 

@@ -14,8 +14,9 @@ class Ledger:
     pdus = completed + interim + breaks + unmatched; exact when nothing is under way, as the
     counters are not read at one moment. `earlier` are responses to requests that were sent
     before the attach, which `pdus` holds too. Of `events` meant for the ring `lost` did not
-    fit; `uncounted` completed requests found no room in the map of latencies. `skipped` times
-    a probe was not run, because its CPU was inside of another BPF call.
+    fit; `uncounted` completed requests found no room in the map of latencies, `crowded` ones
+    found their slot taken and were kept in a hash. `skipped` times a probe was not run,
+    because its CPU was inside of another BPF call.
     """
 
     requests: int = 0
@@ -32,6 +33,7 @@ class Ledger:
     events: int = 0
     lost: int = 0
     uncounted: int = 0
+    crowded: int = 0
     skipped: int = 0
 
     @property

@@ -29,6 +29,7 @@ from aod.tracer.links import Links
 from aod.tracer.own import OwnProcesses
 from aod.tracer.probes import CREDITS, LADDER, PAYLOAD, Probe, Rung
 from aod.tracer.ring import Ring
+from aod.tracer.slots import Slots
 
 OBJECT = Path(str(resources.files("aod").joinpath("data/smb.bpf.o")))
 MAX_REQUESTS = 40960
@@ -79,6 +80,7 @@ class Tracer:
                 check(lib.bpf_program__set_autoload(program, True), f"loading {name}")
             check(lib.bpf_object__load(self._object), f"loading {path.name}")
             self.ring = stack.enter_context(Ring(self._map("events")))
+            self.slots = Slots(self._map("slots"))
             self._links = stack.enter_context(closing(Links(self._object, hidden)))
             self._stack = stack.pop_all()
         self.own = own or OwnProcesses()
@@ -178,13 +180,13 @@ class Tracer:
 
     def counts(self) -> dict[Count, int]:
         """Return the counters of the kernel's side, summed over the CPUs."""
+        return {count: self._count(count) for count in Count}
+
+    def _count(self, count: Count) -> int:
+        key = ffi.new("uint32_t *", count)
         per_cpu = ffi.new("uint64_t[]", lib.libbpf_num_possible_cpus())
-        totals = {}
-        for count in Count:
-            key = ffi.new("uint32_t *", count)
-            check(lib.aod_map_lookup(self._map("ledger"), key, per_cpu), "reading the ledger")
-            totals[count] = sum(per_cpu)
-        return totals
+        check(lib.aod_map_lookup(self._map("ledger"), key, per_cpu), "reading the ledger")
+        return sum(per_cpu)
 
     def skipped(self) -> int:
         """Return how often a probe was not run, as its CPU was inside of another BPF call.
@@ -197,12 +199,29 @@ class Tracer:
 
     def open_requests(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what is sent and unanswered: keys (n,) REQUEST_KEY, requests (n,) REQUEST."""
-        return self._entries("inflight", MAX_REQUESTS, REQUEST_KEY, REQUEST)
+        # To go through the hash takes 0.2 ms, in which no probe runs on this CPU.
+        is_crowded = self._count(Count.CROWDED) > 0
+        keys, requests = self.slots.open_requests()
+        if not is_crowded:
+            return keys, requests
+        more = self._entries("inflight", MAX_REQUESTS, REQUEST_KEY, REQUEST)
+        return (
+            np.concatenate([keys, more[0]], dtype=REQUEST_KEY),
+            np.concatenate([requests, more[1]], dtype=REQUEST),
+        )
 
     def forget(self, connection_id: int, message_id: int) -> bool:
-        """Take a request out of the map `inflight`; return whether it was there."""
+        """Take a request out of what is open; return whether it was there."""
+        slot = self.slots.index_of(connection_id, message_id)
+        if slot is not None:
+            self._clear_slot(slot)
+            return True
         key = ffi.new("struct aod_request_key *", (connection_id, message_id))
         return bool(lib.aod_map_delete(self._map("inflight"), key) == 0)
+
+    def _clear_slot(self, slot: int) -> None:
+        index, empty = ffi.new("uint32_t *", slot), ffi.new("struct aod_slot *")
+        check(lib.aod_map_update(self._map("slots"), index, empty), "clearing a slot")
 
     def counters(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what was counted since the load: keys (n,) COUNTER_KEY, counters (n,) COUNTER."""

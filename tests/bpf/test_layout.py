@@ -28,6 +28,7 @@ def types() -> dict[str, dict[str, Any]]:
         ("aod_event", events.EVENT),
         ("aod_request", events.REQUEST),
         ("aod_request_key", events.REQUEST_KEY),
+        ("aod_slot", events.SLOT),
         ("aod_wait", events.WAIT),
         ("aod_counter_key", events.COUNTER_KEY),
         ("aod_counter", events.COUNTER),

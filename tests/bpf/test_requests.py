@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from aod.events import COMMANDS, Count, Flag, Kind
+from aod.events import COMMANDS, SLOTS, Count, Flag, Kind
 from aod.filter import ALL_COMMANDS, NEVER, Filter, StatusVerdict, status_verdict
 from aod.smb import PENDING, Command
 from aod.tracer.inflight import unanswered
@@ -398,7 +398,7 @@ def test_a_narrower_filter_takes_the_old_exceptions_back(fake: Fake) -> None:
 
 
 def test_a_full_map_is_counted(fake: Fake) -> None:
-    for start in range(0, 40960, 4):
+    for start in range(0, 40960 + SLOTS, 4):
         fake.send(*(Request(message_id) for message_id in range(start, start + 4)))
 
     fake.send(Request(50000))
