@@ -6,7 +6,7 @@ PYTHON := $(VENV)/bin/python
 AS_ROOT := $(shell [ $$(id -u) = 0 ] || echo sudo --preserve-env)
 SOURCES := $(wildcard aod/*.py aod/*/*.py aod/tracer/ring.c aod/data/*.csv bpf/*) build.py setup.py pyproject.toml
 
-.PHONY: help setup demo test kernels lint format bench btf clean
+.PHONY: help setup demo test kernels lint format bench bench-kernel btf clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -34,15 +34,18 @@ lint: setup ## check style and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	clang-format --dry-run --Werror bpf/*.c bpf/*.h aod/tracer/ring.c tests/bpf/*.c
+	clang-format --dry-run --Werror bpf/*.c bpf/*.h aod/tracer/ring.c tests/bpf/*.c tests/bench/*.c
 
 format: setup ## bring the code into its form
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
-	clang-format -i bpf/*.c bpf/*.h aod/tracer/ring.c tests/bpf/*.c
+	clang-format -i bpf/*.c bpf/*.h aod/tracer/ring.c tests/bpf/*.c tests/bench/*.c
 
 bench: setup ## measure the ring on this machine
 	$(AS_ROOT) $(PYTHON) -m tests.bench.ring
+
+bench-kernel: build/payload/.ready ## measure what the probes cost, in instructions
+	$(AS_ROOT) $(PYTHON) -m tests.bench.kernel
 
 KERNEL ?= bookworm
 btf: setup ## types of KERNEL (a Debian suite or a folder) for the contract test
