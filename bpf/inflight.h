@@ -28,6 +28,9 @@ struct {
 	__type(value, struct aod_request);
 } inflight SEC(".maps");
 
+/* Never the id of a request: a server's break has it. */
+#define NO_MESSAGE (~0ULL)
+
 static __always_inline struct aod_slot *slot_of(const struct aod_request_key *key)
 {
 	/* Odd, so that connections with like message ids keep apart. */
@@ -84,10 +87,14 @@ static __always_inline void forget_request(const struct aod_request_key *key)
 {
 	struct aod_slot *slot = slot_of(key);
 
-	if (slot && holds(slot, key))
-		__sync_fetch_and_add(&slot->claims, -1);
-	else
+	if (!slot || !holds(slot, key)) {
 		bpf_map_delete_elem(&inflight, key);
+		return;
+	}
+	/* First: who claims the slot next has it before he has written his key. */
+	slot->key.message_id = NO_MESSAGE;
+	barrier();
+	__sync_fetch_and_add(&slot->claims, -1);
 }
 
 #endif

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from aod.events import SLOT, SLOTS
 
+NO_MESSAGE = np.iinfo(np.uint64).max
+
 
 class Slots:
     """Reads the map in place: no call into the kernel, and nothing held up there."""
@@ -21,9 +23,12 @@ class Slots:
         """Return what is open: keys (n,) REQUEST_KEY, requests (n,) REQUEST."""
         taken = np.flatnonzero(self._slots["claims"])
         slots = self._slots[taken]
-        # One that changed hands meanwhile was read half and half.
-        same = self._slots["key"][taken] == slots["key"]
-        return slots["key"][same], slots["request"][same]
+        # One that changed hands meanwhile was read half and half; one that is just claimed
+        # has no key yet: none at all at first, later NO_MESSAGE (bpf/inflight.h).
+        whole = self._slots["key"][taken] == slots["key"]
+        whole &= slots["key"]["connection_id"] != 0
+        whole &= slots["key"]["message_id"] != NO_MESSAGE
+        return slots["key"][whole], slots["request"][whole]
 
     def index_of(self, connection_id: int, message_id: int) -> int | None:
         """Return the slot that holds a request, or None."""

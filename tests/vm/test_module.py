@@ -27,7 +27,7 @@ def objects_of_aod(vm: Machine) -> list[str]:
     """Return the names of programs and maps that are ours; links have none."""
     answers = [json.loads(line) for line in vm.run(OBJECTS).stdout.splitlines()]
     programs, links, maps = answers
-    own = {"inflight", "waiting", "counters", "events", "ledger"}
+    own = {"slots", "inflight", "waiting", "counters", "events", "ledger"}
     names = [entry["name"] for entry in maps if entry.get("name") in own]
     names += [entry["name"] for entry in programs if entry["type"] in ("kprobe", "raw_tracepoint")]
     return names + ["link"] * len(links)

@@ -121,12 +121,16 @@ LOCKS = """
 import fcntl, os, time
 held = open("{share}/locked", "r+")
 fcntl.lockf(held, fcntl.LOCK_EX)
+ready, about = os.pipe()
 if os.fork():
+    os.read(ready, 1)
     time.sleep({wait_s})
     fcntl.lockf(held, fcntl.LOCK_UN)
     os.wait()
 else:
-    fcntl.lockf(open("/mnt/second/locked", "r+"), fcntl.LOCK_EX)
+    wanted = open("/mnt/second/locked", "r+")
+    os.write(about, b"!")
+    fcntl.lockf(wanted, fcntl.LOCK_EX)
 """
 
 
