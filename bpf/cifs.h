@@ -85,6 +85,7 @@ enum smb2 {
 };
 
 enum smb2_command {
+	SMB2_SESSION_SETUP = 1,
 	SMB2_CLOSE = 6,
 	SMB2_FLUSH = 7,
 	SMB2_READ = 8,

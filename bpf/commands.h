@@ -62,10 +62,25 @@ static __always_inline void end_followers(struct aod_request_key key, __u32 tid,
 	}
 }
 
-static __always_inline int command_left(__u64 session_id, __u64 message_id, __u32 status)
+/* The first request of a login has no session id yet; its response brings it. */
+static __always_inline struct aod_request *find_command(struct aod_request_key *key, __u16 command)
+{
+	struct aod_request_key login = {.message_id = key->message_id};
+	struct aod_request *request = find_request(key);
+
+	if (request || command != SMB2_SESSION_SETUP)
+		return request;
+	request = find_request(&login);
+	if (request)
+		*key = login;
+	return request;
+}
+
+static __always_inline int command_left(__u64 session_id, __u16 command, __u64 message_id,
+					__u32 status)
 {
 	struct aod_request_key key = {.connection_id = session_id, .message_id = message_id};
-	struct aod_request *request = find_request(&key);
+	struct aod_request *request = find_command(&key, command);
 	__u64 sent_ns;
 	__u32 tid;
 

@@ -117,6 +117,7 @@ struct aod_request {
 	__u32 tree_id;
 	__u32 previous_status; /* failure of the request before in the compound */
 	__u32 status;          /* with response_ns */
+	__s32 error;           /* what its operation failed with, while it was unanswered */
 	__u32 request_bytes;
 	__u32 response_bytes;
 	__u32 payload_bytes; /* Length of a READ or WRITE */
@@ -140,10 +141,12 @@ struct aod_slot {
 
 /* The map `waiting`: threads on their way to smb_send_rqst, and what came of it. */
 struct aod_wait {
-	__u64 entered_ns; /* compound_send_recv or cifs_call_async */
-	__u64 credits_ns; /* smb2_wait_mtu_credits before cifs_call_async, or 0 */
-	__u64 sent_ns;    /* smb_send_rqst after it; 0: it waits to send */
-	__u64 failed_ns;  /* a request of the thread failed; 0: none, or it was told */
+	__u64 entered_ns;    /* compound_send_recv or cifs_call_async */
+	__u64 credits_ns;    /* smb2_wait_mtu_credits before cifs_call_async, or 0 */
+	__u64 sent_ns;       /* smb_send_rqst after it; 0: it waits to send */
+	__u64 failed_ns;     /* a request of the thread failed; 0: none, or it was told */
+	__u64 connection_id; /* the first request that it sent last; 0: that was told */
+	__u64 message_id;
 	__u32 failed_xid; /* the last operation that ended by such a failure */
 	__u32 is_async;   /* entered by cifs_call_async */
 };

@@ -7,6 +7,9 @@
 
 enum { LONG_CREDIT_WAIT_NS = 1000000 };
 
+/* The first of the errors that stay in the kernel (include/linux/errno.h). */
+enum { ERESTARTSYS = 512 };
+
 /* LRU: a thread that is killed inside leaves its entry. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -89,8 +92,12 @@ static __always_inline int reconnected(const __u64 *arguments, __u32 cause)
 static __always_inline int session_expired(__u32 tree_id, __u64 session_id, __u16 command,
 					   __u64 message_id)
 {
-	struct aod_event *event = begin_event(AOD_SESSION_EXPIRED, 0);
+	struct aod_request_key key = {.connection_id = session_id, .message_id = message_id};
+	struct aod_event *event;
 
+	/* On the lowest rung, where the session is the key, nothing more is told of it. */
+	abort_open(&key, NULL, bpf_ktime_get_ns());
+	event = begin_event(AOD_SESSION_EXPIRED, 0);
 	if (!event)
 		return 0;
 	event->tree_id = tree_id;
@@ -129,19 +136,57 @@ static __always_inline int tree_connected(__u32 tree_id, __u64 session_id, int e
 	return 0;
 }
 
+/* What a signal makes of an operation says nothing of its request. */
+static __always_inline bool is_interruption(int error)
+{
+	return error == -EINTR || error <= -ERESTARTSYS;
+}
+
+/*
+ * Whether the thread leaves unanswered what it sent last: the send failed, or a
+ * signal came. User space tells of it once cifs has given it up, with the error
+ * that is noted here; that takes DebugData with the ids of connections.
+ */
+static __noinline bool has_unanswered(struct aod_wait *wait, int error)
+{
+	struct TCP_Server_Info *server = NULL;
+	struct aod_request_key key;
+	struct aod_request *request;
+	bool found = false;
+
+	if (!wait || !bpf_core_field_exists(server->conn_id))
+		return false;
+	key.connection_id = wait->connection_id;
+	key.message_id = wait->message_id;
+	wait->connection_id = wait->message_id = 0;
+	for (int i = 0; i < AOD_MAX_COMPOUND; i++) {
+		request = find_request(&key);
+		if (!request || request->tid != (__u32)bpf_get_current_pid_tgid() ||
+		    request->flags & AOD_ASYNC)
+			break;
+		found = true;
+		if (!is_interruption(error))
+			request->error = error;
+		if (!request->next_distance)
+			break;
+		key.message_id += request->next_distance;
+	}
+	return found;
+}
+
 /*
  * Whether the operation that fails now had a request that failed. An operation
  * within another one ends first and has the higher xid: the outer one then
  * fails for the same reason.
  */
-static __always_inline bool had_failed_request(__u32 xid)
+static __always_inline bool had_failed_request(__u32 xid, int error)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
 	struct aod_wait *wait = bpf_map_lookup_elem(&waiting, &tid);
 
 	if (!wait)
 		return false;
-	if (wait->failed_ns) {
+	if (wait->failed_ns || has_unanswered(wait, error)) {
 		wait->failed_ns = 0;
 		wait->failed_xid = xid;
 		return true;
@@ -153,7 +198,7 @@ static __always_inline int operation_failed(__u32 xid, int error)
 {
 	struct aod_event *event;
 
-	if (had_failed_request(xid) || !is_wanted_error(error))
+	if (had_failed_request(xid, error) || !is_wanted_error(error))
 		return 0;
 	event = begin_event(AOD_UNSENT, 0);
 	if (!event)

@@ -112,9 +112,9 @@ static __noinline void emit(const struct aod_request_key *key, const struct aod_
 	bpf_ringbuf_submit(event, 0);
 }
 
-/* An entry that a new request would replace: message ids restart at 0 after a reconnect. */
-static __noinline void abort_overwritten(const struct aod_request_key *key,
-					 struct TCP_Server_Info *server, __u64 now)
+/* An entry whose request was given up without a word: it is open no more. */
+static __noinline void abort_open(const struct aod_request_key *key, struct TCP_Server_Info *server,
+				  __u64 now)
 {
 	struct ending ended = {
 		.time_ns = now,
@@ -125,6 +125,8 @@ static __noinline void abort_overwritten(const struct aod_request_key *key,
 
 	if (!old)
 		return;
+	if (old->error)
+		ended.error = old->error;
 	count(AOD_COUNT_ABORTED);
 	emit(key, old, server, &ended);
 	forget_request(key);
@@ -136,7 +138,8 @@ static __always_inline void remember(const struct aod_request_key *key,
 {
 	if (!keep_request(key, request))
 		return;
-	abort_overwritten(key, server, request->sent_ns);
+	/* Message ids restart at 0 after a reconnect. */
+	abort_open(key, server, request->sent_ns);
 	if (keep_request(key, request))
 		count(AOD_COUNT_UNTRACKED);
 }
@@ -154,10 +157,9 @@ static __always_inline struct aod_wait *this_thread(void)
 	return bpf_map_lookup_elem(&waiting, &tid);
 }
 
-/* The thread's start time for a request that it sends at `now`. */
-static __always_inline struct aod_wait end_wait(__u64 now)
+/* The start time of a thread, or NULL, for a request that it sends at `now`. */
+static __always_inline struct aod_wait end_wait(struct aod_wait *found, __u64 now)
 {
-	struct aod_wait *found = this_thread();
 	struct aod_wait wait = {.entered_ns = now};
 
 	if (!found)
@@ -240,7 +242,7 @@ static __always_inline __u8 distance_to_next(const struct smb2_header *header)
 }
 
 /* Not inlined: the verifier then forgets between two requests what it knew of the first. */
-static __noinline int send_one(const struct sending *sending, const struct smb_rqst *rqst)
+static __noinline __u64 send_one(const struct sending *sending, const struct smb_rqst *rqst)
 {
 	__u64 process = bpf_get_current_pid_tgid();
 	struct aod_request request = {
@@ -285,14 +287,14 @@ static __noinline int send_one(const struct sending *sending, const struct smb_r
 		request.next_distance = distance_to_next(&wire.header);
 	key.message_id = wire.header.message_id;
 	remember(&key, &request, sending->server);
-	return 0;
+	return key.message_id;
 }
 
 static __always_inline int request_sent(struct TCP_Server_Info *server, int requests,
 					struct smb_rqst *rqst, int flags)
 {
 	__u64 now = bpf_ktime_get_ns();
-	struct aod_wait wait = end_wait(now);
+	struct aod_wait *thread = this_thread(), wait = end_wait(thread, now);
 	struct sending sending = {
 		.server = server,
 		.connection_id = connection_of(server),
@@ -300,7 +302,7 @@ static __always_inline int request_sent(struct TCP_Server_Info *server, int requ
 		.entered_ns = wait.entered_ns,
 		.credits_ns = wait.credits_ns,
 	};
-	__u64 stride = stride_of(rqst, requests);
+	__u64 stride = stride_of(rqst, requests), message_id;
 
 	if (wait.is_async)
 		sending.flags |= AOD_ASYNC;
@@ -311,8 +313,12 @@ static __always_inline int request_sent(struct TCP_Server_Info *server, int requ
 			break;
 		sending.index = i;
 		sending.is_last = i + 1 == requests;
-		send_one(&sending, (void *)rqst + i * stride);
+		message_id = send_one(&sending, (void *)rqst + i * stride);
+		if (thread && !i)
+			thread->message_id = message_id;
 	}
+	if (thread)
+		thread->connection_id = sending.connection_id;
 	return 0;
 }
 
@@ -362,10 +368,11 @@ static __always_inline void complete(const struct aod_request_key *key, struct a
 	forget_request(key);
 }
 
+/* A failure comes without; that of an expired session is followed by a retry, not by an end. */
 static __always_inline bool has_payload(const struct aod_request *request)
 {
 	return request->command == SMB2_READ && request->flags & AOD_ASYNC &&
-	       setting(AOD_SETTING_PAYLOADS);
+	       !is_failure(request->status) && setting(AOD_SETTING_PAYLOADS);
 }
 
 static __always_inline int response_received(struct TCP_Server_Info *server, const void *buffer)

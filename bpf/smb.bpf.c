@@ -174,14 +174,14 @@ int BPF_PROG(smb3_cmd_enter, __u32 tree_id, __u64 session_id, __u16 command, __u
 SEC("?raw_tp/smb3_cmd_done")
 int BPF_PROG(smb3_cmd_done, __u32 tree_id, __u64 session_id, __u16 command, __u64 message_id)
 {
-	return command_left(session_id, message_id, 0);
+	return command_left(session_id, command, message_id, 0);
 }
 
 SEC("?raw_tp/smb3_cmd_err")
 int BPF_PROG(smb3_cmd_err, __u32 tree_id, __u64 session_id, __u16 command, __u64 message_id,
 	     __u32 status)
 {
-	return command_left(session_id, message_id, status);
+	return command_left(session_id, command, message_id, status);
 }
 
 static long generate_one(__u32 index, void *template)

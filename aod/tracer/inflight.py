@@ -29,6 +29,7 @@ _ALIKE = (
     "file_id",
     "cgroup_id",
     "tree_id",
+    "error",
     "flags",
     "request_bytes",
     "response_bytes",
@@ -49,8 +50,8 @@ class Flight:
 
     `open` are requests without an answer, shape (n,), and threads that wait to send one: these
     have neither connection nor message. `given_up`, shape (m,), has the requests that cifs no
-    longer waits for. Their `error` is -EIO: what their send failed with is not known any more,
-    and EIO is what cifs itself makes of a failure that has no better name.
+    longer waits for. Their `error` is what the operation failed with that sent them, or else
+    -EIO, which is what cifs itself makes of a failure that has no better name.
     """
 
     open: Events
@@ -77,7 +78,7 @@ class OpenRequests:
             self._names.refresh()
             old[old] = [self._forget_given_up(event) for event in events[old]]
         given_up = events[old]
-        given_up["error"] = -errno.EIO
+        given_up["error"][given_up["error"] == 0] = -errno.EIO
         return Flight(
             join(events[~old], self._waiting.read(*threads, own_until_ns, now_ns)), given_up
         )

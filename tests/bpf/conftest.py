@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aod.tracer.probes import LADDER
 from aod.tracer.program import Tracer
 from build import compile_bpf
 from tests.bpf.fake import Fake
@@ -21,12 +22,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="loading BPF needs root"))
 
 
+KERNELS = {
+    "(mid)": ("CIFS", "CONN_ID", "OLD"),
+    "(server, mid)": ("CIFS", "CONN_ID"),
+    "no conn_id": ("CIFS", "OLD"),
+    "no types": (),
+}
+"""Macros of types.c, by what makes the kernel a special one."""
+
+
 @pytest.fixture(scope="session")
 def kernel_types(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The BTF of a kernel with cifs; its parameter is the prototype of the callbacks."""
-    prototype = getattr(request, "param", "(mid)")
+    """The BTF of a kernel with cifs; its parameter is one of KERNELS."""
     target = tmp_path_factory.mktemp("btf") / "types.o"
-    compile_bpf(HERE / "types.c", target, *(["OLD"] if prototype == "(mid)" else []))
+    compile_bpf(HERE / "types.c", target, *KERNELS[getattr(request, "param", "(mid)")])
     return target
 
 
@@ -48,5 +57,6 @@ def fake_object(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def fake(fake_object: Path, kernel_types: Path) -> Iterator[Fake]:
     """A made-up connection whose every operation is sent to the ring."""
-    with Tracer(fake_object, btf=kernel_types) as loaded:
+    # The rung that loads without types of cifs: beside the programs of the fake, any will do.
+    with Tracer(fake_object, btf=kernel_types, rung=LADDER[1]) as loaded:
         yield Fake(loaded)

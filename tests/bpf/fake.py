@@ -11,6 +11,7 @@ from aod.tracer.program import Tracer
 
 RELATED = 4
 ASYNC = 2
+ASYNC_ID = 0xA51C
 LIFECYCLE = (
     "session_id",
     "connection_id",
@@ -52,13 +53,15 @@ class Fake:
         tracer.expect_payloads(True)
         tracer.set_filter(EVERYTHING)
 
-    def send(self, *requests: Request, connection_id: int = 1, flags: int = 0) -> None:
-        """Send one compound."""
-        fields = [connection_id, len(requests), flags]
+    def send(
+        self, *requests: Request, connection_id: int = 1, flags: int = 0, task_flags: int = 0
+    ) -> None:
+        """Send one compound, by a thread with some of the PF_ flags."""
+        fields = [connection_id, len(requests), flags, task_flags]
         for request in requests:
             fields += [request.command, request.flags, request.message_id, request.tree_id]
             fields += [request.session_id, request.file_id, request.payload_bytes]
-        fields += [0] * (3 + 4 * 7 - len(fields))
+        fields += [0] * (4 + 4 * 7 - len(fields))
         self.tracer.run("fake_send", np.array(fields, np.uint64).tobytes())
 
     def receive(
@@ -68,9 +71,12 @@ class Fake:
         connection_id: int = 1,
         flags: int = 0,
         credits_granted: int = 1,
+        tree_id: int = 5,
+        session_id: int = 77,
     ) -> None:
-        """Receive one response, or one part of a compound."""
+        """Receive one response, or one part of a compound; async, it has no tree id."""
         fields = [connection_id, status, message_id, flags, credits_granted]
+        fields += [ASYNC_ID if flags & ASYNC else tree_id, session_id]
         self.tracer.run("fake_receive", np.array(fields, np.uint64).tobytes())
 
     def end(self, message_id: int, mid_state: int = 4, connection_id: int = 1) -> None:

@@ -3,6 +3,8 @@
 import errno
 import os
 
+import pytest
+
 from aod.events import Count, Flag, Kind
 from aod.smb import Command
 from aod.tracer.ledger import ledger_of
@@ -10,6 +12,7 @@ from tests.bpf.fake import Fake
 
 ACCESS_DENIED = 0xC0000022
 NOT_FOUND = 0xC0000034
+MORE_PROCESSING = 0xC0000016
 
 
 def enter(fake: Fake, *message_ids: int, command: Command = Command.SMB2_CREATE) -> None:
@@ -68,6 +71,39 @@ def test_an_echo_is_not_awaited_as_its_status_is_never_mapped(fake: Fake) -> Non
 
     assert fake.open_message_ids() == []
     assert fake.tracer.counts()[Count.REQUESTS] == 0
+
+
+@pytest.mark.parametrize("status", [0, MORE_PROCESSING])
+def test_the_first_request_of_a_login_is_found_though_its_response_has_a_session(
+    fake: Fake, status: int
+) -> None:
+    setup = {"command": Command.SMB2_SESSION_SETUP, "message_id": 1}
+    fake.tell("command", session_id=0, **setup)
+    fake.tell("status", session_id=77, status=status, **setup)
+
+    assert fake.events()[["command", "message_id"]].tolist() == [(Command.SMB2_SESSION_SETUP, 1)]
+    assert fake.open_message_ids() == []
+    assert fake.tracer.counts()[Count.UNMATCHED] == 0
+
+
+def test_another_response_is_not_taken_for_that_of_a_login(fake: Fake) -> None:
+    fake.tell("command", session_id=0, command=Command.SMB2_NEGOTIATE, message_id=9)
+    leave(fake, 9)
+
+    assert fake.events().size == 0
+
+
+def test_a_command_whose_session_expired_has_no_status_and_is_aborted(fake: Fake) -> None:
+    enter(fake, 9, 10)
+    fake.tell("session_expiry", session_id=77, tree_id=5, command=5, message_id=9)
+
+    events = fake.events()
+    assert events[["kind", "message_id", "error"]].tolist() == [
+        (Kind.ABORTED, 9, -errno.EAGAIN),
+        (Kind.SESSION_EXPIRED, 9, 0),
+    ]
+    assert fake.open_message_ids() == [10]
+    assert ledger_of(fake.tracer.counts(), 0, 1).is_closed
 
 
 def test_an_operation_whose_command_failed_is_told_once(fake: Fake) -> None:

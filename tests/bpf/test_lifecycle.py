@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from aod.events import ERRNOS, Cause, Count, Flag, Kind
-from tests.bpf.fake import EVERYTHING, Fake, Request
+from aod.smb import Command
+from tests.bpf.fake import EVERYTHING, RELATED, Fake, Request
 
 ACCESS_DENIED = 0xC0000022
 EHOSTDOWN = errno.EHOSTDOWN
@@ -33,6 +34,20 @@ def test_a_reconnect_names_its_connection_and_cause(fake: Fake) -> None:
     (event,) = fake.events()
     assert (event["kind"], event["cause"]) == (Kind.RECONNECT, Cause.RECONNECT)
     assert (event["connection_id"], event["message_id"]) == (3, 70)
+
+
+@pytest.mark.parametrize(
+    ("kernel_types", "granted"), [("no conn_id", 12), ("no types", 0)], indirect=["kernel_types"]
+)
+def test_until_5_15_tracepoints_tell_of_no_connection(fake: Fake, granted: int) -> None:
+    fake.tell("reconnect", connection_id=3, message_id=70)
+    fake.tell("credit_timeout", connection_id=3, message_id=70)
+
+    events = fake.events()
+    assert events["kind"].tolist() == [Kind.RECONNECT, Kind.CREDIT_WAIT]
+    assert events["message_id"].tolist() == [70, 70]
+    assert events["connection_id"].tolist() == events["in_flight"].tolist() == [0, 0]
+    assert events["credits_granted"].tolist() == [0, granted]
 
 
 def test_credits_that_time_out_are_told_with_how_many_there_were(fake: Fake) -> None:
@@ -103,6 +118,63 @@ def test_an_aborted_request_is_a_reason_too(fake: Fake) -> None:
     fake.tell("failure", xid=1, error=-errno.EAGAIN)
 
     assert kinds(fake) == []
+
+
+def test_a_request_that_could_not_be_sent_is_left_to_be_told_as_unanswered(fake: Fake) -> None:
+    fake.send(Request(1), Request(2, flags=RELATED))
+
+    fake.tell("failure", xid=12, error=-EHOSTDOWN)
+    fake.tell("failure", xid=11, error=-EHOSTDOWN)
+
+    assert kinds(fake) == []
+    assert fake.tracer.open_requests()[1]["error"].tolist() == [-EHOSTDOWN] * 2
+
+
+def test_a_request_that_could_not_be_sent_is_the_reason_of_one_operation(fake: Fake) -> None:
+    fake.send(Request(1))
+    fake.tell("failure", xid=11, error=-errno.EPIPE)
+
+    fake.tell("failure", xid=12, error=-EHOSTDOWN)
+
+    assert kinds(fake) == [Kind.UNSENT]
+    assert fake.tracer.open_requests()[1]["error"].tolist() == [-errno.EPIPE]
+
+
+def test_a_request_that_nobody_waits_for_is_no_reason(fake: Fake) -> None:
+    fake.enter("async")
+    fake.send(Request(1, Command.SMB2_READ))
+
+    fake.tell("failure", xid=1, error=-EHOSTDOWN)
+
+    assert kinds(fake) == [Kind.UNSENT]
+    assert fake.tracer.open_requests()[1]["error"].tolist() == [0]
+
+
+@pytest.mark.parametrize("error", [errno.EINTR, 512, 513])
+def test_a_signal_says_nothing_of_the_request_that_it_left(fake: Fake, error: int) -> None:
+    fake.send(Request(1))
+
+    fake.tell("failure", xid=1, error=-error)
+
+    assert fake.tracer.open_requests()[1]["error"].tolist() == [0]
+
+
+def test_what_was_left_unanswered_is_aborted_with_the_error_of_its_operation(fake: Fake) -> None:
+    fake.send(Request(1))
+    fake.tell("failure", xid=1, error=-EHOSTDOWN)
+
+    fake.send(Request(1))
+
+    assert fake.events()[["kind", "error"]].tolist() == [(Kind.ABORTED, -EHOSTDOWN)]
+
+
+@pytest.mark.parametrize("kernel_types", ["no conn_id", "no types"], indirect=True)
+def test_where_no_request_is_given_up_its_operation_is_told(fake: Fake) -> None:
+    fake.send(Request(1))
+
+    fake.tell("failure", xid=1, error=-EHOSTDOWN)
+
+    assert kinds(fake) == [Kind.UNSENT]
 
 
 def test_a_local_error_that_nobody_wants_stays_in_the_kernel(fake: Fake) -> None:

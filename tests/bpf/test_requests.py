@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from tests.bpf.fake import ASYNC, RELATED, Fake, Request
 ACCESS_DENIED = 0xC0000022
 NOT_FOUND = 0xC0000034
 MS = 1_000_000
+PF_KTHREAD = 0x00200000
 
 either_prototype = pytest.mark.parametrize(
     "kernel_types", ["(mid)", "(server, mid)"], indirect=True
@@ -49,6 +51,66 @@ def test_a_request_is_told_with_who_sent_it(fake: Fake) -> None:
     assert fake.open_message_ids() == []
 
 
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A control group of its own."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    folders = [Path(fields[1]) for fields in mounts if fields[2] == "cgroup2"]
+    if not folders or not os.access(folders[0], os.W_OK):
+        pytest.skip("control groups cannot be made here")
+    folder = folders[0] / f"aod-test-{os.getpid()}"
+    folder.mkdir()
+    yield folder
+    folder.rmdir()
+
+
+def test_who_sent_a_request_is_told_though_it_has_ended_and_another_receives(
+    fake: Fake, cgroup: Path
+) -> None:
+    pid = os.fork()
+    if not pid:
+        (cgroup / "cgroup.procs").write_text("0")
+        Path("/proc/self/comm").write_text("sender")
+        os.setresuid(1000, -1, -1)
+        fake.send(Request(1, Command.SMB2_WRITE))
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+    assert fake.open_message_ids() == [1]
+    fake.receive(1)
+
+    (event,) = fake.events()
+    assert (event["pid"], event["tid"], event["uid"], event["comm"]) == (pid, pid, 1000, b"sender")
+    assert event["cgroup_id"] == cgroup.stat().st_ino
+
+
+@pytest.mark.parametrize(
+    ("command", "task_flags", "flags"),
+    [
+        (Command.SMB2_WRITE, PF_KTHREAD, Flag.WRITEBACK),
+        (Command.SMB2_WRITE, ~PF_KTHREAD, 0),
+        (Command.SMB2_READ, PF_KTHREAD, 0),
+    ],
+)
+def test_what_a_kernel_thread_writes_is_writeback(
+    fake: Fake, command: Command, task_flags: int, flags: int
+) -> None:
+    fake.send(Request(1, command), task_flags=task_flags & 0xFFFFFFFF)
+    fake.receive(1)
+
+    assert fake.events()["flags"].tolist() == [flags]
+
+
+def test_a_login_and_a_tree_connect_are_found_without_their_ids(fake: Fake) -> None:
+    fake.send(Request(1, Command.SMB2_SESSION_SETUP, tree_id=0, session_id=0))
+    fake.receive(1, tree_id=0, session_id=77)
+    fake.send(Request(2, Command.SMB2_TREE_CONNECT, tree_id=0))
+    fake.receive(2, tree_id=5)
+
+    assert fake.events()["message_id"].tolist() == [1, 2]
+    assert fake.open_message_ids() == []
+
+
 def test_an_interim_response_keeps_the_request_open(fake: Fake) -> None:
     fake.send(Request(3, Command.SMB2_LOCK))
     fake.receive(3, status=PENDING)
@@ -68,6 +130,16 @@ def test_a_pended_response_is_found_though_its_tree_id_is_an_async_id(fake: Fake
 
     assert fake.events().size == 1
     assert fake.tracer.counts()[Count.UNMATCHED] == 0
+
+
+@pytest.mark.parametrize("kernel_types", ["no conn_id", "no types"], indirect=True)
+def test_without_conn_id_message_ids_of_two_connections_do_not_collide(fake: Fake) -> None:
+    fake.send(Request(7, Command.SMB2_READ), connection_id=1)
+    fake.send(Request(7, Command.SMB2_WRITE), connection_id=2)
+    fake.receive(7, connection_id=2)
+
+    assert fake.events()["command"].tolist() == [Command.SMB2_WRITE]
+    assert fake.open_message_ids() == [7]
 
 
 def test_message_ids_of_two_connections_do_not_collide(fake: Fake) -> None:
@@ -133,12 +205,14 @@ def test_a_failure_in_the_middle_of_a_compound_is_not_secondary(fake: Fake) -> N
     assert fake.events()["flags"].tolist() == [0, Flag.RELATED, Flag.RELATED]
 
 
+@pytest.mark.parametrize("kernel_types", ["(mid)", "no types"], indirect=True)
 def test_each_part_of_a_compound_knows_its_place(fake: Fake) -> None:
     fake.send(Request(1), Request(2, flags=RELATED), Request(3, flags=RELATED))
     for message_id in (1, 2, 3):
         fake.receive(message_id)
 
-    assert fake.events()["compound_index"].tolist() == [0, 1, 2]
+    places = fake.events()[["message_id", "compound_index"]].tolist()
+    assert places == [(1, 0), (2, 1), (3, 2)]
 
 
 @pytest.mark.parametrize(("command", "file_id"), [(8, 42), (5, 0), (6, 42), (16, 42), (13, 0)])
@@ -207,6 +281,19 @@ def test_a_wait_for_credits_that_came_to_nothing_does_not_count_for_an_echo(fake
     assert fake.events()["queue_ns"][0] < waited_ns
 
 
+def test_a_wait_for_credits_of_before_does_not_count_for_the_next_write(fake: Fake) -> None:
+    fake.enter("wait_credits")
+    waited_ns = 5 * MS
+    _spin(waited_ns)
+    fake.enter("async")
+    fake.send(Request(1, Command.SMB2_WRITE))
+    fake.enter("async")
+    fake.send(Request(2, Command.SMB2_WRITE))
+    fake.receive(2)
+
+    assert fake.events()["queue_ns"][0] < waited_ns
+
+
 def test_a_request_without_an_entry_of_its_own_has_no_queue_time(fake: Fake) -> None:
     fake.enter("sync")
     fake.send(Request(1))
@@ -262,6 +349,32 @@ def test_a_sync_read_ends_with_its_response(fake: Fake) -> None:
 
     (event,) = fake.events()
     assert event["payload_ns"] == 0
+
+
+@pytest.mark.parametrize("entered", [True, False])
+def test_without_its_callback_or_its_entry_a_read_ends_with_its_response(
+    fake: Fake, entered: bool
+) -> None:
+    fake.tracer.expect_payloads(not entered)
+    if entered:
+        fake.enter("async")
+    fake.send(Request(1, Command.SMB2_READ))
+    fake.receive(1)
+
+    assert fake.events()["payload_ns"].tolist() == [0]
+    assert fake.open_message_ids() == []
+
+
+@pytest.mark.parametrize("status", [0xC000035C, 0xC0000203])
+def test_the_status_of_an_expired_session_is_that_of_the_read_that_met_it(
+    fake: Fake, status: int
+) -> None:
+    fake.enter("async")
+    fake.send(Request(1, Command.SMB2_READ))
+    fake.receive(1, status=status)
+    fake.end(1, mid_state=8)
+
+    assert fake.events()[["kind", "status"]].tolist() == [(Kind.COMPLETED, status)]
 
 
 @either_prototype
@@ -354,6 +467,21 @@ def test_only_what_is_slow_or_failed_enters_the_ring(fake: Fake) -> None:
         fake.receive(message_id, status=status)
 
     assert fake.events()["message_id"].tolist() == [0, 2, 4]
+
+
+def test_a_request_that_pended_has_a_threshold_of_its_own(fake: Fake) -> None:
+    thresholds_ns = np.zeros((2, COMMANDS), np.uint64)
+    thresholds_ns[1, Command.SMB2_LOCK] = NEVER
+    fake.tracer.set_filter(Filter(thresholds_ns))
+
+    for message_id, command in enumerate([Command.SMB2_LOCK, Command.SMB2_CREATE]):
+        fake.send(Request(message_id, command))
+        fake.receive(message_id, status=PENDING)
+        fake.receive(message_id)
+    fake.send(Request(2, Command.SMB2_LOCK))
+    fake.receive(2)
+
+    assert fake.events()["message_id"].tolist() == [1, 2]
 
 
 def test_the_kernel_and_the_detector_judge_a_status_alike(fake: Fake) -> None:

@@ -116,12 +116,13 @@ class FakeTracer:
     def __init__(self) -> None:
         self.own = OwnProcesses()
         self.asked: list[tuple[int, int]] = []
+        self.error = 0
 
     def open_requests(self) -> Any:
         old = time.monotonic_ns() - GIVEN_UP_NS - 1
         open_keys = keys(1, 1)
         open_keys["message_id"] = [5, 6]
-        return open_keys, requests(old, old, started_ns=old)
+        return open_keys, requests(old, old, started_ns=old, error=self.error)
 
     def threads(self) -> Any:
         waits = np.zeros(1, WAIT)
@@ -162,6 +163,16 @@ def test_a_request_that_cifs_gave_up_is_told_once_as_an_error(
     assert flight.given_up["message_id"].tolist() == [5]
     assert flight.given_up["error"].tolist() == [-errno.EIO]
     assert flight.given_up["kind"].tolist() == [Kind.UNANSWERED]
+
+
+def test_a_request_that_cifs_gave_up_is_told_with_the_error_of_its_operation(
+    tracer: FakeTracer, open_requests: OpenRequests
+) -> None:
+    tracer.error = -errno.EHOSTDOWN
+
+    flight = open_requests.read()
+
+    assert flight.given_up["error"].tolist() == [-errno.EHOSTDOWN]
 
 
 def test_a_request_that_was_answered_meanwhile_is_not_given_up(
