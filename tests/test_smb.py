@@ -15,6 +15,7 @@ from aod.smb import Command
         (0xC0000022, "STATUS_ACCESS_DENIED", errno.EACCES),
         (0xC0000034, "STATUS_OBJECT_NAME_NOT_FOUND", errno.ENOENT),
         (0xC000007F, "STATUS_DISK_FULL", errno.ENOSPC),
+        (0xC0000466, "STATUS_SERVER_UNAVAILABLE", errno.EAGAIN),  # unlisted in 6.1: EIO
         (0xC0FFFFFF, "0xC0FFFFFF", errno.EIO),
         (0x40FFFFFF, "0x40FFFFFF", 0),
     ],

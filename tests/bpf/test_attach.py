@@ -8,6 +8,7 @@ import pytest
 
 from aod.errors import TracerError
 from aod.events import Count
+from aod.tracer.probes import LADDER, Rung
 from aod.tracer.program import Tracer
 from tests.bpf.conftest import HERE
 
@@ -67,6 +68,23 @@ def test_attaching_without_cifs_names_the_probe(tracer: Tracer) -> None:
 
     with pytest.raises(TracerError, match=r"attaching kprobe/\w+ failed"):
         tracer.attach()
+
+
+def test_an_optional_probe_that_is_missing_is_told_and_does_not_matter(tracer: Tracer) -> None:
+    if Path("/proc/fs/cifs").exists():
+        pytest.skip("cifs is loaded here")
+
+    with pytest.raises(TracerError, match="attaching kprobe/__smb2_find_mid failed"):
+        tracer.attach()
+
+    assert tracer.missing.keys() == {probe.program for probe in LADDER[0].optional}
+
+
+@pytest.mark.parametrize("rung", LADDER[1:], ids=lambda rung: rung.name)
+@pytest.mark.parametrize("kernel_types", ["no types"], indirect=True)
+def test_the_lower_rungs_need_no_types_of_cifs(kernel_types: Path, rung: Rung) -> None:
+    with Tracer(btf=kernel_types, rung=rung) as tracer:
+        assert tracer.open_requests()[0].size == 0
 
 
 def test_a_file_that_is_no_object_is_refused() -> None:

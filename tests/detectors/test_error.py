@@ -135,6 +135,27 @@ def test_the_modes_count_what_they_promise(keys: dict[str, Any], counted: list[i
     assert anomaly.events["time_ns"].tolist() == counted
 
 
+@pytest.mark.parametrize(
+    ("status", "quiet_on", "counts_on"),
+    [
+        (0xC0000016, [Command.SMB2_SESSION_SETUP], [Command.SMB2_CREATE]),
+        (0x80000006, [Command.SMB2_QUERY_DIRECTORY], [Command.SMB2_CREATE]),
+        (0xC0000011, [Command.SMB2_READ], [Command.SMB2_WRITE]),
+        (0x80000005, list(Command), []),
+        (0xC0000225, [Command.SMB2_IOCTL], [Command.SMB2_CREATE]),
+        (NOT_FOUND, [Command.SMB2_CREATE], [Command.SMB2_IOCTL]),
+    ],
+)
+def test_what_is_everyday_life_does_not_count_where_it_belongs(
+    status: int, quiet_on: list[Command], counts_on: list[Command]
+) -> None:
+    commands = quiet_on + counts_on
+
+    anomaly = configured().feed(make(*range(len(commands)), status=status, command=commands))
+
+    assert (anomaly.events["command"].tolist() if anomaly else []) == counts_on
+
+
 EOPNOTSUPP, EHOSTDOWN, ERESTARTSYS = errno.EOPNOTSUPP, errno.EHOSTDOWN, 512
 
 
