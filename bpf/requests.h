@@ -157,19 +157,6 @@ static __always_inline struct aod_wait *this_thread(void)
 	return bpf_map_lookup_elem(&waiting, &tid);
 }
 
-/* The start time of a thread, or NULL, for a request that it sends at `now`. */
-static __always_inline struct aod_wait end_wait(struct aod_wait *found, __u64 now)
-{
-	struct aod_wait wait = {.entered_ns = now};
-
-	if (!found)
-		return wait;
-	if (found->entered_ns && !found->sent_ns)
-		wait = *found;
-	found->sent_ns = now;
-	return wait;
-}
-
 /* A thread whose request failed has a reason to fail itself. */
 static __always_inline void note_failure(const struct aod_request *request, __u64 now)
 {
@@ -290,22 +277,34 @@ static __noinline __u64 send_one(const struct sending *sending, const struct smb
 	return key.message_id;
 }
 
+/* What the thread waited for is now sent. */
+static __always_inline void end_wait(struct aod_wait *thread, struct sending *sending)
+{
+	if (thread->entered_ns && !thread->sent_ns) {
+		sending->entered_ns = thread->entered_ns;
+		sending->credits_ns = thread->credits_ns;
+		if (thread->is_async)
+			sending->flags |= AOD_ASYNC;
+	}
+	thread->sent_ns = sending->sent_ns;
+	thread->connection_id = sending->connection_id;
+}
+
 static __always_inline int request_sent(struct TCP_Server_Info *server, int requests,
 					struct smb_rqst *rqst, int flags)
 {
 	__u64 now = bpf_ktime_get_ns();
-	struct aod_wait *thread = this_thread(), wait = end_wait(thread, now);
+	struct aod_wait *thread = this_thread();
 	struct sending sending = {
 		.server = server,
 		.connection_id = connection_of(server),
 		.sent_ns = now,
-		.entered_ns = wait.entered_ns,
-		.credits_ns = wait.credits_ns,
+		.entered_ns = now,
 	};
 	__u64 stride = stride_of(rqst, requests), message_id;
 
-	if (wait.is_async)
-		sending.flags |= AOD_ASYNC;
+	if (thread)
+		end_wait(thread, &sending);
 	if (flags & CIFS_TRANSFORM_REQ)
 		sending.flags |= AOD_ENCRYPTED;
 	for (int i = 0; i < AOD_MAX_COMPOUND; i++) {
@@ -317,8 +316,6 @@ static __always_inline int request_sent(struct TCP_Server_Info *server, int requ
 		if (thread && !i)
 			thread->message_id = message_id;
 	}
-	if (thread)
-		thread->connection_id = sending.connection_id;
 	return 0;
 }
 

@@ -24,9 +24,9 @@ class Slots:
         taken = np.flatnonzero(self._slots["claims"])
         slots = self._slots[taken]
         # One that changed hands meanwhile was read half and half; one that is just claimed
-        # has no key yet: none at all at first, later NO_MESSAGE (bpf/inflight.h).
+        # has no request at first, and later NO_MESSAGE (bpf/inflight.h).
         whole = self._slots["key"][taken] == slots["key"]
-        whole &= slots["key"]["connection_id"] != 0
+        whole &= slots["request"]["sent_ns"] != 0
         whole &= slots["key"]["message_id"] != NO_MESSAGE
         return slots["key"][whole], slots["request"][whole]
 

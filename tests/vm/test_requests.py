@@ -11,6 +11,8 @@ from tests.vm.lab import SERVED, SHARE, Job, Machine
 
 COUNTED = "awk '/^SMBs:/ {n += $2} END {print n}' /proc/fs/cifs/Stats"
 WAIT_S = 3
+CLOSED = "sleep 2"
+"""A file that a program has closed is closed at the server a second later (closetimeo)."""
 LEDGER = "bpftool -j map dump name ledger"
 
 
@@ -39,11 +41,14 @@ def open_requests(vm: Machine) -> int:
 def traced(vm: Machine, command: str) -> tuple[list[dict[str, Any]], int]:
     """Trace a command; return its operations and how many requests cifs counted meanwhile."""
     job = start_trace(vm)
+    vm.run(CLOSED)
     before = int(vm.run(COUNTED).stdout)
-    vm.run(command, 120, check=False)
+    shown = len(vm.read("/run/trace").splitlines())
+    vm.run(f"{command}; {CLOSED}", 120, check=False)
     after = int(vm.run(COUNTED).stdout)
     assert open_requests(vm) == 0
-    operations = [row for row in stop_trace(vm, job) if row["command"] != "SMB2_ECHO"]
+    rows = stop_trace(vm, job)[shown:]
+    operations = [row for row in rows if row["command"] != "SMB2_ECHO"]
     return operations, after - before
 
 
