@@ -1,6 +1,7 @@
 """Runs the installed aod in the guest, and looks at what it leaves."""
 
 import json
+import re
 import shlex
 import signal
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aod.bundle import read_manifest, read_member
+from aod.tracer.ledger import Ledger
 from tests.vm.lab import Job, Machine
 
 AOD = "/opt/aod/bin/aod"
@@ -110,9 +112,17 @@ class Daemon:
         self._job.signal(number)
 
     def stop(self, timeout_s: float = 40) -> int:
-        """End it by SIGTERM and return its exit code."""
+        """End it by SIGTERM and return its exit code; its books are closed then."""
         self._job.signal(signal.SIGTERM)
-        return self._job.wait(timeout_s)
+        code = self._job.wait(timeout_s)
+        assert self.ledger().is_closed, self.log()
+        return code
+
+    def ledger(self) -> Ledger:
+        """Return the books that it told at its end."""
+        (told,) = re.findall(r"stopped (requests=.*)", self.log())
+        pairs = (pair.split("=") for pair in told.split())
+        return Ledger(**{name: int(value) for name, value in pairs})
 
     def wait(self, timeout_s: float = 40) -> int:
         """Wait for its end and return its exit code."""
