@@ -14,21 +14,21 @@ static __noinline int send(struct fake *it, __u64 message_id)
 {
 	it->requests[0].header.message_id = message_id;
 	entered(false);
-	return request_sent(&it->server, 1, it->rqst, 0);
+	return request_sent(it->server, 1, (void *)it->compound, 0);
 }
 
 static __noinline int answer(struct fake *it, __u64 message_id)
 {
-	it->response.message_id = it->mid.mid = message_id;
-	response_received(&it->server, &it->response);
+	it->response.header.message_id = it->mid.mid = message_id;
+	response_received(it->server, &it->response);
 	if (!bpf_core_field_exists(struct mid_q_entry___old, server))
-		return request_ended(&it->server, &it->mid, false);
+		return request_ended(it->server, &it->mid, false);
 	return request_ended(&it->mid, NULL, false);
 }
 
 static long one_request(__u32 index, void *message_id)
 {
-	struct fake *it = the_fake(1);
+	struct fake *it = the_fake();
 
 	if (!it)
 		return 1;
@@ -41,18 +41,20 @@ static long one_request(__u32 index, void *message_id)
 SEC("syscall")
 int native(struct native *ctx)
 {
-	struct fake *it = the_fake(1);
+	struct fake *it = the_fake();
 	__u64 message_id = ctx->message_id, started_ns;
 
 	if (!it)
 		return -ENOENT;
+	server_of(it, 1);
+	it->compound = it->rqst;
 	it->requests[0].header.protocol_id = SMB2_PROTOCOL_ID;
 	it->requests[0].header.command = 5;
 	it->segments[0].iov_base = &it->requests[0];
 	it->segments[0].iov_len = 64;
 	it->rqst[0].rq_iov = &it->segments[0];
-	it->response.protocol_id = SMB2_PROTOCOL_ID;
-	it->response.credits = 1;
+	it->response.header.protocol_id = SMB2_PROTOCOL_ID;
+	it->response.header.credits = 1;
 	it->mid.mid_state = MID_RESPONSE_RECEIVED;
 	started_ns = bpf_ktime_get_ns();
 	bpf_loop(ctx->requests, one_request, &message_id, 0);

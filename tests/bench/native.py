@@ -40,7 +40,7 @@ def measure() -> Native:
     """
     with tempfile.TemporaryDirectory() as folder:
         types, programs = Path(folder) / "types.o", Path(folder) / "native.o"
-        compile_bpf(TYPES, types, "OLD")
+        compile_bpf(TYPES, types, "CIFS", "CONN_ID", "OLD")
         compile_bpf(HERE / "native.bpf.c", programs)
         tracer = Tracer(programs, btf=types)
     with tracer:

@@ -32,7 +32,7 @@ def main() -> None:
     spent_ns = dict.fromkeys(consumers, 0)
     with tempfile.TemporaryDirectory() as folder:
         types = Path(folder) / "types.o"
-        compile_bpf(TYPES, types)
+        compile_bpf(TYPES, types, "CIFS", "CONN_ID")
         tracer = Tracer(btf=types, optional=("generate",))
     with tracer:
         context = FILL.to_bytes(8, "little") + make(1, latency_ns=7).tobytes()
