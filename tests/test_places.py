@@ -1,0 +1,18 @@
+from pathlib import Path
+
+from aod.places import RUNTIME, STATE, runtime_directory, state_directory
+
+
+def test_systemd_names_the_directories() -> None:
+    environ = {"STATE_DIRECTORY": "/srv/state:/srv/more", "RUNTIME_DIRECTORY": "/run/other"}
+
+    assert state_directory(environ) == Path("/srv/state")
+    assert runtime_directory(environ) == Path("/run/other")
+
+
+def test_without_systemd_they_are_the_usual_ones() -> None:
+    assert (state_directory({}), runtime_directory({})) == (STATE, RUNTIME)
+
+
+def test_a_relative_directory_is_not_taken() -> None:
+    assert state_directory({"STATE_DIRECTORY": "state"}) == STATE
