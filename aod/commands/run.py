@@ -25,8 +25,7 @@ def run(config: File = DEFAULT_FILE) -> None:
     loaded = load_with_sources(config, os.environ)
     for warning in loaded.warnings():
         log.warning("%s", warning)
-    if missing := needs.missing():
-        raise SurroundingsError(missing)
+    needs.require_for_service()
     watch_children_by_pidfd()
     try:
         asyncio.run(_serve(loaded.config, config))

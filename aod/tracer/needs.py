@@ -1,9 +1,12 @@
 """What the kernel and the user's rights have to offer, told as what to do."""
 
+import logging
 from pathlib import Path
 
 from aod.errors import SurroundingsError
 from aod.tracer import module
+
+log = logging.getLogger(__name__)
 
 CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
 """Numbers of linux/capability.h; reading a module's BTF takes CAP_SYS_ADMIN."""
@@ -46,6 +49,16 @@ def require() -> None:
         raise SurroundingsError(lacking)
     if not module.is_loaded():
         raise SurroundingsError("cifs is not loaded: modprobe cifs, or mount a share")
+
+
+def require_for_service() -> None:
+    """Raise SurroundingsError when the service cannot run here; without cifs it can wait for it."""
+    if lacking := missing_rights() or missing_types():
+        raise SurroundingsError(lacking)
+    if lacking := missing_kprobes():
+        if module.is_loaded():
+            raise SurroundingsError(lacking)
+        log.warning("no request will be seen when cifs comes: %s", lacking)
 
 
 def _lacking_capabilities(status: str) -> list[str]:

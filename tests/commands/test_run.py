@@ -19,7 +19,7 @@ from pathlib import Path
 from aod.commands.run import run
 from aod.tracer import needs
 logging.basicConfig(level="INFO")
-needs.missing = lambda: ""
+needs.missing_rights = needs.missing_types = lambda: ""
 run(Path({config!r}))
 """
 

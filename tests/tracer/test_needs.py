@@ -52,3 +52,32 @@ def test_what_is_required_and_not_there_is_an_error(
 
     with pytest.raises(SurroundingsError, match=sentence):
         needs.require()
+
+
+def lacks(monkeypatch: pytest.MonkeyPatch, *things: str, is_loaded: bool) -> None:
+    for thing in ("rights", "types", "kprobes"):
+        told = f"no {thing}" if thing in things else ""
+        monkeypatch.setattr(needs, f"missing_{thing}", lambda told=told: told)
+    monkeypatch.setattr(module, "is_loaded", lambda: is_loaded)
+
+
+@pytest.mark.parametrize(
+    ("thing", "is_loaded"), [("rights", False), ("types", False), ("kprobes", True)]
+)
+def test_the_service_does_not_start_where_it_can_never_watch(
+    monkeypatch: pytest.MonkeyPatch, thing: str, is_loaded: bool
+) -> None:
+    lacks(monkeypatch, thing, is_loaded=is_loaded)
+
+    with pytest.raises(SurroundingsError, match=f"no {thing}"):
+        needs.require_for_service()
+
+
+def test_without_cifs_the_service_waits_even_where_the_kernel_has_no_kprobes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lacks(monkeypatch, "kprobes", is_loaded=False)
+
+    needs.require_for_service()
+
+    assert "when cifs comes: no kprobes" in caplog.text
