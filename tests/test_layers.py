@@ -34,6 +34,7 @@ LAYERS = (
         "aod.errors",
         "aod.mounts",
         "aod.places",
+        "aod.private",
         "aod.systemd",
         "aod.tally",
         "aod._event",

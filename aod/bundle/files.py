@@ -21,17 +21,6 @@ def plain_name(name: str) -> str:
     return name
 
 
-def make_directories(path: Path) -> None:
-    """Create `path` and its missing parents, each with mode 0700."""
-    missing = []
-    for directory in (path, *path.parents):
-        if directory.exists():
-            break
-        missing.append(directory)
-    for directory in reversed(missing):
-        directory.mkdir(mode=0o700, exist_ok=True)
-
-
 def open_directory(path: str | Path, dir_fd: int | None = None) -> int:
     """Return a descriptor of a real directory; OSError (ENOTDIR or ELOOP) for a link."""
     return os.open(path, _DIRECTORY, dir_fd=dir_fd)

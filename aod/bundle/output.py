@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from aod import private
 from aod.bundle import files
 from aod.errors import SurroundingsError
 
@@ -45,19 +46,18 @@ class OutputDirectory:
 
     @classmethod
     def open(cls, path: Path, *, create: bool = True) -> Self:
-        """Open the directory, and create it (0700) when missing unless `create` is false.
+        """Open the directory to write to it, made with mode 0700 when it is missing.
 
-        Raises SurroundingsError when it is a link, no directory, or not to be had.
+        With `create` false it is opened as it is, to look into. Raises SurroundingsError when
+        it is a link, no directory, not to be had, or, to write to, not safe from others.
         """
         try:
-            if create:
-                files.make_directories(path)
-            output = cls(path, files.open_directory(path))
+            return cls(path, private.open_directory(path) if create else files.open_directory(path))
+        except private.RefusedError as error:
+            reason = f"cannot use the output directory {path}: {error.strerror}"
+            raise SurroundingsError(reason) from error
         except OSError as error:
             raise SurroundingsError(_cannot_open(path, error)) from error
-        if create and os.fstat(output.fd).st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            log.warning("output directory is writable by others (chmod 0700 it): path=%s", path)
-        return output
 
     def lock(self) -> None:
         """Claim the directory for this process until it is closed.

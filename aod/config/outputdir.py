@@ -6,6 +6,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from aod import private
 from aod.mounts import Mount, all_mounts, mount_of
 
 MAX_LINKS = 40
@@ -46,7 +47,10 @@ def output_dir_problems(path: Path) -> list[str]:
         return [f"{path} is a symbolic link (give the directory that it leads to)"]
     if not stat.S_ISDIR(status.st_mode):
         return [f"{path} exists and is not a directory (give another one)"]
-    return _write_problems(path, "write to")
+    if problems := _write_problems(path, "write to"):
+        return problems
+    reason = private.objection(path, status)
+    return [f"cannot use {path}: {reason}"] if reason else []
 
 
 def resolved(path: Path, mounts: Sequence[Mount]) -> PurePosixPath:

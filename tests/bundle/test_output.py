@@ -123,3 +123,11 @@ def test_free_bytes_are_those_of_its_filesystem(output: OutputDirectory) -> None
     status = os.statvfs(output.path)
 
     assert 0 < output.free_bytes() <= status.f_blocks * status.f_frsize
+
+
+def test_a_directory_that_others_can_write_is_read_and_not_written(tmp_path: Path) -> None:
+    tmp_path.chmod(0o770)
+
+    OutputDirectory.open(tmp_path, create=False).close()
+    with pytest.raises(SurroundingsError, match=r"cannot use .* others can write to it"):
+        OutputDirectory.open(tmp_path)

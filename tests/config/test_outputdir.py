@@ -106,6 +106,16 @@ def test_a_directory_that_refuses_writing_is_told(
     assert f"cannot create {tmp_path}/aod" in outputdir.problems(tmp_path / "aod", LOCAL)[0]
 
 
+def test_a_directory_that_others_can_write_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o770)
+
+    found = outputdir.problems(tmp_path, LOCAL)
+
+    assert found == [
+        f"cannot use {tmp_path}: others can write to it (chmod go-w {tmp_path}, or name another)"
+    ]
+
+
 def test_a_read_only_filesystem_is_told() -> None:
     # /proc/sys and /sys are read-only in a container only: ask the kernel for one that is.
     places = (Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines())
