@@ -15,7 +15,7 @@ from aod.commands.run import run
 from aod.commands.show import show
 from aod.commands.top import top
 from aod.commands.trace import trace
-from aod.errors import AodError, ConfigError
+from aod.errors import AodError, ConfigError, tell
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -63,8 +63,7 @@ def main() -> None:
     try:
         app()
     except AodError as error:
-        for line in str(error).splitlines():
-            typer.echo(f"aod: {line}", err=True)
+        tell(error)
         sys.exit(error.exit_code)
 
 

@@ -28,7 +28,7 @@ class Audit:
 
     def __init__(self, dir_fd: int, enabled: bool) -> None:
         self._dir_fd = dir_fd
-        self._enabled = enabled
+        self.is_enabled = enabled
         self._lock = threading.Lock()
         self._waiting: list[bytes] = []
         self._dropped = 0
@@ -37,7 +37,7 @@ class Audit:
 
     def record(self, event: str, /, **facts: Any) -> None:
         """Note that something was done; never waits."""
-        if not self._enabled:
+        if not self.is_enabled:
             return
         line = {"time": iso(time.time_ns()), "event": event, **facts}
         with self._lock:

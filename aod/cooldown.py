@@ -1,7 +1,7 @@
 """Which anomaly may open a bundle, and which is only counted."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aod.clock import iso
@@ -34,10 +34,24 @@ class Suppressed:
 
 
 @dataclass(slots=True)
-class _Cooldown:
+class Cooldown:
+    """The quiet time of an anomaly's key; `repeated` when the trouble came back in it."""
+
     until_ns: int
     length_ns: int
     repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What has to survive a restart; times in CLOCK_MONOTONIC nanoseconds but those of Suppressed.
+
+    `opened_ns` has when bundles were opened.
+    """
+
+    cooldowns: dict[str, Cooldown] = field(default_factory=dict)
+    opened_ns: tuple[int, ...] = ()
+    suppressed: tuple[Suppressed, ...] = ()
 
 
 @dataclass(slots=True)
@@ -52,7 +66,7 @@ class Cooldowns:
 
     max_cooldown_ns: int
     max_per_hour: int
-    _cooldowns: dict[str, _Cooldown] = field(default_factory=dict)
+    _cooldowns: dict[str, Cooldown] = field(default_factory=dict)
     _opened_ns: list[int] = field(default_factory=list)
     _suppressed: dict[str, Suppressed] = field(default_factory=dict)
 
@@ -71,8 +85,34 @@ class Cooldowns:
         length_ns = cooldown_ns
         if before and before.repeated:
             length_ns = max(cooldown_ns, min(2 * before.length_ns, self.max_cooldown_ns))
-        self._cooldowns[key] = _Cooldown(now_ns + length_ns, length_ns)
+        self._cooldowns[key] = Cooldown(now_ns + length_ns, length_ns)
         return length_ns
+
+    @property
+    def held_back(self) -> tuple[Suppressed, ...]:
+        """What was held back since the last bundle; copies."""
+        return tuple(replace(held) for held in self._suppressed.values())
+
+    def snapshot(self) -> Snapshot:
+        """Return what has to survive a restart; a copy."""
+        cooldowns = {key: replace(cooldown) for key, cooldown in self._cooldowns.items()}
+        return Snapshot(cooldowns, tuple(self._opened_ns), self.held_back)
+
+    def restore(self, snapshot: Snapshot, now_ns: int) -> None:
+        """Take over what an earlier service knew, times in this one's clock.
+
+        No cooldown has more left than its whole length, whatever the clocks of then were.
+        """
+        self._cooldowns = {
+            key: replace(each, until_ns=min(each.until_ns, now_ns + each.length_ns))
+            for key, each in snapshot.cooldowns.items()
+        }
+        self._opened_ns = list(snapshot.opened_ns)
+        self._suppressed = {held.name: replace(held) for held in snapshot.suppressed}
+
+    def change_limits(self, max_cooldown_ns: int, max_per_hour: int) -> None:
+        """Hold to other limits from now on; what runs goes on."""
+        self.max_cooldown_ns, self.max_per_hour = max_cooldown_ns, max_per_hour
 
     def take_suppressed(self) -> list[Suppressed]:
         """Return what was held back since the last call."""

@@ -9,6 +9,7 @@ AodError              what failed, on what, and what to do next
 
 import errno
 import os
+import sys
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -51,3 +52,9 @@ class TracerError(SurroundingsError):
 
 class BundleError(AodError):
     """A file that should be a bundle cannot be read as one."""
+
+
+def tell(error: AodError) -> None:
+    """Print an error to stderr, each of its sentences on a line of its own."""
+    for line in str(error).splitlines():
+        sys.stderr.write(f"aod: {line}\n")

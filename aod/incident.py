@@ -81,6 +81,7 @@ class Incident:
         self._repeats = {first.name: 0}
         self._usual_ns: dict[str, int] = {}
         self._results: dict[str, dict[str, Any]] = {}
+        self._opened: Bundle | None = None
         self._group: asyncio.TaskGroup | None = None
         self._running = 0
         self._grace_s: float | None = None
@@ -88,6 +89,21 @@ class Incident:
         self._limit = asyncio.timeout(None)
         # A manifest that is still written when its task was cut off must not meet the next one.
         self._writing = threading.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its bundle was opened, and can be sealed."""
+        return self._opened is not None
+
+    @property
+    def name(self) -> str:
+        """The name of its bundle, "" before that is opened."""
+        return self._opened.name if self._opened else ""
+
+    @property
+    def _bundle(self) -> Bundle:
+        assert self._opened
+        return self._opened
 
     @property
     def keys(self) -> dict[str, str]:
@@ -210,12 +226,13 @@ class Incident:
 
     def _open(self, output: OutputDirectory) -> None:
         self._with_room = self._fitting(output)
-        self._bundle = Bundle.create(output, self.first.timestamp)
+        self._opened = bundle = Bundle.create(output, self.first.timestamp)
         try:
             self._write_manifest()
-        except OSError:
-            self._bundle.close()
-            output.remove(self._bundle.name)
+        except BaseException:
+            self._opened = None
+            bundle.close()
+            output.remove(bundle.name)
             raise
 
     def _fitting(self, output: OutputDirectory) -> frozenset[str]:

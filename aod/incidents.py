@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
 
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory
@@ -11,36 +13,63 @@ from aod.config import Config
 from aod.cooldown import Cooldowns
 from aod.detectors.anomaly import Anomaly
 from aod.incident import Incident, Surroundings
+from aod.tally import Tally
 
 log = logging.getLogger(__name__)
 
 SECOND_NS = 1_000_000_000
 
+Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+"""Runs a coroutine beside the caller under a name."""
+
+
+def make_cooldowns(config: Config) -> Cooldowns:
+    """Return the cooldowns of a config, with none running."""
+    incidents = config.incidents
+    return Cooldowns(int(incidents.max_cooldown_sec * SECOND_NS), incidents.max_bundles_per_hour)
+
 
 class Incidents:
-    """Opens an incident for an anomaly, lets others join it, and keeps the peace after it."""
+    """Opens an incident for an anomaly, lets others join it, and keeps the peace after it.
+
+    `cooldowns` and `tally` may have been kept from an earlier run; `spawn` runs each incident.
+    """
 
     def __init__(
-        self, config: Config, output: OutputDirectory, runner: Runner, surroundings: Surroundings
+        self,
+        config: Config,
+        output: OutputDirectory,
+        runner: Runner,
+        surroundings: Surroundings,
+        cooldowns: Cooldowns,
+        tally: Tally,
+        spawn: Spawn,
     ) -> None:
         self._config = config
         self._output = output
         self._runner = runner
         self._surroundings = surroundings
-        self._cooldowns = Cooldowns(
-            int(config.incidents.max_cooldown_sec * SECOND_NS),
-            config.incidents.max_bundles_per_hour,
-        )
+        self._cooldowns = cooldowns
+        self._tally = tally
+        self._spawn = spawn
         self._collecting: Incident | None = None
+        self._unsealed: set[asyncio.Task[None]] = set()
         self._grace_s: float | None = None
 
     async def run(self, anomalies: Channel[Anomaly]) -> None:
         """Handle anomalies until the channel is closed and every incident is sealed."""
-        async with asyncio.TaskGroup() as group:
-            async for anomaly in anomalies:
-                self._take(anomaly, group)
-        for held_back in self._cooldowns.take_suppressed():
+        async for anomaly in anomalies:
+            self._take(anomaly)
+        if self._unsealed:
+            await asyncio.wait(self._unsealed)
+        for held_back in self._cooldowns.held_back:
             log.info("held back until the end anomaly=%s count=%d", held_back.name, held_back.count)
+
+    def change_config(self, config: Config) -> None:
+        """Go by another config from the next incident on."""
+        self._config = config
+        limits = make_cooldowns(config)
+        self._cooldowns.change_limits(limits.max_cooldown_ns, limits.max_per_hour)
 
     def hurry(self, grace_s: float) -> None:
         """End the incident that is being collected, and any later one, within `grace_s`."""
@@ -48,11 +77,12 @@ class Incidents:
         if self._collecting:
             self._collecting.hurry(grace_s)
 
-    def _take(self, anomaly: Anomaly, group: asyncio.TaskGroup) -> None:
+    def _take(self, anomaly: Anomaly) -> None:
         if self._collecting and self._collecting.join(anomaly):
             return
         objection = self._cooldowns.admit(anomaly, time.monotonic_ns())
         if objection:
+            self._tally.suppressed[anomaly.name] += 1
             log.debug("anomaly held back name=%s: %s", anomaly.key, objection)
             return
         self._collecting = Incident(
@@ -70,26 +100,50 @@ class Incidents:
         )
         if self._grace_s is not None:
             self._collecting.hurry(self._grace_s)
-        group.create_task(self._finish(self._collecting), name=f"incident {anomaly.timestamp}")
+        self._tally.incidents[anomaly.name] += 1
+        name = f"incident {anomaly.timestamp}"
+        task = self._spawn(self._finish(self._collecting), name)
+        self._unsealed.add(task)
+        task.add_done_callback(self._unsealed.discard)
 
     async def _finish(self, incident: Incident) -> None:
-        """Collect and seal; a disk that refuses costs this bundle, never the service."""
+        """Collect and seal; what goes wrong costs this bundle, never the service or another."""
         try:
             await incident.collect(self._output)
-        except OSError as error:
-            log.error("bundle not opened anomaly=%s: %s", incident.first.name, error)
-            self._cooldowns.give_back(incident.suppressed, incident.anomalies)
-            return
+        except Exception as error:  # the boundary of an incident
+            if not incident.is_open:
+                self._give_up(incident, error)
+                return
+            log.exception("collecting failed, what there is is sealed bundle=%s", incident.name)
         finally:
             if self._collecting is incident:
                 self._collecting = None
             self._cool_down(incident)
         try:
             name = await incident.seal()
-        except OSError as error:
-            log.error("bundle not sealed, tried again at the next start: %s", error)
+        except Exception as error:  # the boundary of an incident
+            self._tally.bundles["not sealed"] += 1
+            log.error(
+                "bundle not sealed, tried again at the next start: %s",
+                error,
+                exc_info=None if isinstance(error, OSError) else error,
+            )
             return
+        self._tally.bundles["sealed"] += 1
+        self._tally.last_bundle = name
         log.info("bundle sealed file=%s", self._output.path / name)
+
+    def _give_up(self, incident: Incident, error: Exception) -> None:
+        """Count what could not be opened: the next bundle tells of it."""
+        self._tally.bundles["not opened"] += 1
+        is_expected = isinstance(error, OSError)
+        log.error(
+            "bundle not opened anomaly=%s: %s",
+            incident.first.name,
+            error,
+            exc_info=None if is_expected else error,
+        )
+        self._cooldowns.give_back(incident.suppressed, incident.anomalies)
 
     def _cool_down(self, incident: Incident) -> None:
         now_ns = time.monotonic_ns()

@@ -3,39 +3,43 @@
     tracer -> detectors -> incidents -> output directory <- cleanup
 
 Shutdown is the same list backwards. Stages do not know each other: what passes between them
-is a batch of events, an Anomaly, a Bundle.
+is a batch of events, an Anomaly, a Bundle. Each runs as a supervised component.
 """
 
 import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from aod import actions, detectors, smb, systemd, tasks
+from aod import actions, smb, systemd
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.audit import Audit
 from aod.bundle import OutputDirectory, recover
 from aod.channel import Channel
 from aod.cleanup import Cleanup, Limits
-from aod.clock import wall_offset_ns
 from aod.config import Config
-from aod.detectors.anomaly import Anomaly
-from aod.detectors.detector import Detector, Ticking
-from aod.detectors.scope import Scoped, within_scope
-from aod.errors import ConfigError, SurroundingsError
+from aod.cooldown import Snapshot
+from aod.detection import Detection, filter_of
+from aod.detectors.anomaly import Anomaly, AnomalyType
+from aod.errors import AodError, ConfigError, SurroundingsError
 from aod.events import Events, Kind
 from aod.filter import Filter, event_thresholds_ns, union
 from aod.incident import Surroundings, make_context
-from aod.incidents import Incidents
+from aod.incidents import Incidents, make_cooldowns
 from aod.manifest import describe_events
 from aod.names import Names, Upkeep
+from aod.places import state_directory
 from aod.report.summary import render
-from aod.tasks import Tasks
+from aod.state import StateDirectory
+from aod.supervisor import Component, Policy, Pulse, Supervisor
+from aod.tally import Tally
 from aod.tracer.counters import usual_latency_ns
 from aod.tracer.follower import Climb, Follower
 from aod.tracer.inflight import OpenRequests
@@ -43,24 +47,34 @@ from aod.tracer.ladder import climb
 from aod.tracer.ledger import Ledger, Watch
 from aod.tracer.libbpf import libbpf_version
 from aod.tracer.program import Tracer
+from aod.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-SECOND_NS = 1_000_000_000
-DAY_NS = 86_400 * SECOND_NS
+DAY_NS = 86_400 * 1_000_000_000
 MIB = 1 << 20
-EVENT_BATCHES = 16
-"""Batches that may wait for a detector: 16 x 2048 events are 4.7 MB, shared by all."""
 ANOMALIES = 64
 """Anomalies that may wait for the incidents."""
-LOOK_S = 2.0
-"""The stacks of ten threads take 1 ms; a thread in execve can lock its own."""
+SLOW_STEP_S = 300.0
+"""What a clean-up of a large directory, or the load of the probes, may take."""
+NAMES_KINDS = Filter(kinds=frozenset({Kind.TREE_CONNECT, Kind.RECONNECT}))
+"""What changes names, and is sent whatever the detectors want."""
 
 
-async def serve(config: Config, stop: asyncio.Event) -> None:
-    """Run the service until `stop` is set; it watches whenever cifs is there.
+@dataclass(slots=True)
+class Orders:
+    """What the service is told from outside: to end, to read its config anew, to collect."""
 
-    Raises AodError for what the user can mend, an exception group when a stage fails.
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    reload: asyncio.Event = field(default_factory=asyncio.Event)
+    collect: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def serve(config: Config, orders: Orders, load: Callable[[], Config]) -> None:
+    """Run the service until it is told to stop; it watches whenever cifs is there.
+
+    `load` reads the config anew. Raises AodError for what the user can mend, and the failure
+    of a component that could not be kept running.
     """
     try:
         output = await asyncio.to_thread(OutputDirectory.open, config.aod_output_dir)
@@ -70,25 +84,36 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         output.lock()
         await asyncio.to_thread(recover, output, render)
         await asyncio.to_thread(_warm_up, config)
-        await Service(config, output).run(stop)
+        state = await asyncio.to_thread(_open_state)
+        await Service(config, output, load=load, state=state).run(orders)
 
 
 class Service:
     """The stages of one config, connected."""
 
-    def __init__(self, config: Config, output: OutputDirectory, climb: Climb = climb) -> None:
+    def __init__(
+        self,
+        config: Config,
+        output: OutputDirectory,
+        climb: Climb = climb,
+        load: Callable[[], Config] | None = None,
+        state: StateDirectory | None = None,
+    ) -> None:
         self._config = config
         self._output = output
+        self._load = load
+        self._state = state
+        self._tally = Tally()
+        self._cooldowns = make_cooldowns(config)
+        self._kept: tuple[Snapshot, Tally] | None = None
+        self._supervisor = Supervisor(self._tally.restarts)
         self._audit = Audit(output.fd, config.audit.enabled)
         self._names = Names()
-        self._name_again_s = 0.0
-        self._detectors = make_detectors(config, self._names)
         self._upkeep = Upkeep(self._names)
-        self._tracer = Follower(_needed(self._detectors), climb)
-        self._open_requests = OpenRequests(self._tracer, self._names)
-        self._ticking = [each for each in self._detectors if isinstance(each, Ticking)]
-        self._batches = [Channel[Events](EVENT_BATCHES) for _ in self._detectors]
         self._anomalies = Channel[Anomaly](ANOMALIES)
+        self._detection = Detection(config, self._names, self._anomalies.send)
+        self._tracer = Follower(_needed(self._detection.filter), climb)
+        self._open_requests = OpenRequests(self._tracer, self._names)
         self._runner = Runner(config.watcher.max_concurrent_tasks)
         surroundings = Surroundings(
             self._describe,
@@ -98,57 +123,84 @@ class Service:
             self._tracer.describe,
             libbpf_version(),
         )
-        self._incidents = Incidents(config, output, self._runner, surroundings)
-        limits = Limits(
-            int(config.cleanup.max_log_age_days * DAY_NS),
-            int(config.cleanup.max_total_log_size_mb * MIB),
+        self._incidents = Incidents(
+            config,
+            output,
+            self._runner,
+            surroundings,
+            self._cooldowns,
+            self._tally,
+            self._supervisor.spawn,
         )
-        self._cleanup = Cleanup(output, limits, self._audit.record)
+        self._cleanup = Cleanup(output, _limits(config), self._record_deletion)
+        self._watchdog = Watchdog(self._status, lambda: self._supervisor.late)
+        self._condition = "starting"
+        self._complaint = ""
+        self._is_ready = False
+        self._is_state_lost = False
+        self._last_lost: dict[str, int] = {}
+        self._judging: set[asyncio.Task[None]] = set()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run all stages until `stop` is set, then finish what is in flight."""
-        try:
-            with closing(self._tracer):
-                await self._run(stop)
+    async def run(self, orders: Orders) -> None:
+        """Run all stages until told to stop, then finish what is in flight."""
+        with closing(self._tracer):
+            try:
+                await self._run(orders)
                 log.info("stopped %s", await asyncio.to_thread(self._tracer.ledger))
-        except BaseExceptionGroup:
-            if self._runner.stuck:
-                log.exception("a stage failed")
-                self._leave(1)
-            raise
-        if self._runner.stuck:
-            self._leave(0)
+            finally:
+                await asyncio.to_thread(self._keep_state)
+        if self._supervisor.failure:
+            raise self._supervisor.failure
 
-    async def _run(self, stop: asyncio.Event) -> None:
+    async def _run(self, orders: Orders) -> None:
+        await asyncio.to_thread(self._recall)
         self._audit.record("config", sha256=self._config.fingerprint())
-        async with asyncio.TaskGroup() as group:
-            tracing = group.create_task(
-                self._tracer.run(
-                    self._config.watch_interval_sec, self._distribute, self._tracer_changed
-                ),
-                name="tracer",
+        async with self._supervisor as supervisor:
+            supervisor.on_failure = orders.stop.set
+            seeing = [supervisor.start(each) for each in self._seeing()]
+            self._start_judging(lane.component for lane in self._detection.lanes)
+            incidents = supervisor.start(
+                Component("incidents", lambda _: self._incidents.run(self._anomalies))
             )
-            detecting = [
-                group.create_task(self._detect(detector, batches), name=f"detector {detector.name}")
-                for detector, batches in zip(self._detectors, self._batches, strict=True)
-            ]
-            scanning = group.create_task(self._watch_open_requests(), name="open requests")
-            incidents = group.create_task(self._incidents.run(self._anomalies), name="incidents")
-            background = [
-                group.create_task(self._clean_up(), name="cleanup"),
-                group.create_task(self._watch_ledger(), name="ledger"),
-                group.create_task(self._audit.run(), name="audit"),
-                group.create_task(self._upkeep.run(), name="names"),
-            ]
-            await stop.wait()
-            await self._finish([tracing, scanning], detecting, incidents)
+            background = [supervisor.start(each) for each in self._background(orders)]
+            await orders.stop.wait()
+            await self._finish(seeing, incidents)
             for task in background:
                 task.cancel()
+
+    def _seeing(self) -> list[Component]:
+        """Return what looks into the kernel; before the service is ready none can be retried."""
+        tracer = Component("tracer", self._trace, pulse=Pulse(SLOW_STEP_S))
+        tracer.is_hopeless = lambda error: not self._is_ready
+        return [tracer, Component("open requests", self._watch_open_requests)]
+
+    def _background(self, orders: Orders) -> list[Component]:
+        """Return what serves the stages: none of it ends the service."""
+        return [
+            Component("cleanup", self._clean_up, Policy.LASTING, Pulse(SLOW_STEP_S)),
+            Component("ledger", self._watch_ledger, Policy.LASTING),
+            Component("state", self._watch_state, Policy.LASTING),
+            Component("watchdog", self._watch_dog, Policy.LASTING),
+            Component("reload", partial(self._reload_when_told, orders), Policy.LASTING),
+            Component("collect", partial(self._collect_when_told, orders), Policy.LASTING),
+            Component("audit", lambda _: self._audit.run(), Policy.OPTIONAL),
+            Component("names", lambda _: self._upkeep.run(), Policy.OPTIONAL),
+        ]
+
+    def _start_judging(self, components: Iterable[Component]) -> None:
+        for component in components:
+            task = self._supervisor.start(component)
+            self._judging.add(task)
+            task.add_done_callback(self._judging.discard)
+
+    async def _trace(self, pulse: Pulse) -> None:
+        interval_s = self._config.watch_interval_sec
+        await self._tracer.run(interval_s, self._distribute, self._tracer_changed, pulse.busy)
 
     def _tracer_changed(self, tracer: Tracer | None) -> None:
         if not tracer:
             log.warning("cifs is not loaded: waiting for it (modprobe cifs, or mount a share)")
-            systemd.notify("READY=1\nSTATUS=waiting for cifs to be loaded")
+            self._ready("waiting for cifs to be loaded")
             return
         self._audit.record("attach", rung=tracer.rung.number, programs=tracer.attached)
         for reason in tracer.refusals:
@@ -160,114 +212,186 @@ class Service:
             ",".join(tracer.missing) or "none",
             self._output.path,
         )
-        systemd.notify("READY=1\nSTATUS=watching SMB operations")
+        self._ready("watching SMB operations")
+
+    def _ready(self, condition: str) -> None:
+        self._condition, self._is_ready = condition, True
+        systemd.notify(f"READY=1\nSTATUS={self._status()}")
+
+    def _status(self) -> str:
+        """Return the line that `systemctl status` shows."""
+        parts = [
+            self._condition,
+            f"{self._tally.incidents.total()} incidents",
+            f"{sum(self._last_lost.values())} lost",
+            f"last bundle {self._tally.last_bundle or 'none'}",
+        ]
+        if self._supervisor.switched_off:
+            parts.append(f"switched off: {', '.join(self._supervisor.switched_off)}")
+        if self._complaint:
+            parts.append(self._complaint)
+        return "; ".join(parts)
 
     def _distribute(self, events: Events) -> None:
         """Hand a batch to every detector, and to those who keep the names."""
         if __debug__:
             delay_ms = (time.monotonic_ns() - int(events["time_ns"].min())) / 1e6
             log.debug("batch events=%d oldest_ms=%.1f", events.size, delay_ms)
-        for batches in self._batches:
-            batches.send(events)
+        self._detection.feed(events)
         self._upkeep.see(events)
 
-    async def _detect(self, detector: Detector, batches: Channel[Events]) -> None:
-        async for events in batches:
-            if isinstance(detector, Scoped):
-                await self._name(events)
-            anomaly = detector.feed(events)
-            if anomaly:
-                self._anomalies.send(anomaly.stamped(wall_offset_ns()))
-
-    async def _watch_open_requests(self) -> None:
+    async def _watch_open_requests(self, pulse: Pulse) -> None:
         while True:
             await asyncio.sleep(self._config.watch_interval_sec)
-            flight = await asyncio.to_thread(self._open_requests.read)
+            with pulse.busy():
+                flight = await asyncio.to_thread(self._open_requests.read)
             if flight.given_up.size:
                 self._distribute(flight.given_up)
-            if any(isinstance(detector, Scoped) for detector in self._ticking):
-                await self._name(flight.open)
-            for detector in self._ticking:
-                anomaly = detector.tick(flight.open)
-                if anomaly:
-                    found = replace(anomaly, tasks=await self._waiting_tasks(anomaly))
-                    self._anomalies.send(found.stamped(wall_offset_ns()))
+            self._detection.look(flight.open)
 
-    async def _name(self, events: Events) -> None:
-        """Look up what scopes go by, at most once an interval: an id may stay unknown."""
-        now_s = time.monotonic()
-        if now_s < self._name_again_s or not self._names.has_unknown_place(events):
-            return
-        self._name_again_s = now_s + self._config.watch_interval_sec
-        try:
-            async with asyncio.timeout(LOOK_S):
-                await asyncio.to_thread(self._names.refresh)
-        except TimeoutError:
-            log.warning("no names within %g s, scopes take in what they do not know", LOOK_S)
-
-    async def _waiting_tasks(self, anomaly: Anomaly) -> Tasks:
-        try:
-            async with asyncio.timeout(LOOK_S):
-                return await asyncio.to_thread(tasks.waiting_for, anomaly.events)
-        except TimeoutError:
-            log.warning("the waiting threads could not be looked at within %g s", LOOK_S)
-            return {}
-
-    async def _clean_up(self) -> None:
+    async def _clean_up(self, pulse: Pulse) -> None:
         while True:
             try:
-                await asyncio.to_thread(self._cleanup.sweep, time.time_ns(), time.monotonic_ns())
+                with pulse.busy():
+                    await asyncio.to_thread(
+                        self._cleanup.sweep, time.time_ns(), time.monotonic_ns()
+                    )
             except OSError as error:
                 log.error("cleanup failed, tried again later: %s", error)
             await asyncio.sleep(self._config.cleanup.cleanup_interval_sec)
 
-    async def _watch_ledger(self) -> None:
-        watch, known = Watch(), self._lost(Ledger())
+    async def _watch_ledger(self, pulse: Pulse) -> None:
+        watch = Watch()
         while True:
             await asyncio.sleep(self._config.watch_interval_sec)
-            ledger = await asyncio.to_thread(self._tracer.ledger)
+            with pulse.busy():
+                ledger = await asyncio.to_thread(self._tracer.ledger)
             if watch.look(ledger):
                 log.warning("the ledger does not balance, requests went unseen: %s", ledger)
-            lost = self._lost(ledger)
-            if lost != known:
+            lost, known = self._lost(ledger), self._last_lost
+            self._last_lost = lost
+            if sum(lost.values()) > sum(known.values()):
                 log.warning("lost so far: %s", " ".join(f"{k}={v}" for k, v in lost.items()))
-                known = lost
+
+    async def _watch_state(self, pulse: Pulse) -> None:
+        while True:
+            await asyncio.sleep(self._config.watch_interval_sec)
+            with pulse.busy():
+                await asyncio.to_thread(self._keep_state)
+
+    def _recall(self) -> None:
+        """Take over what an earlier run has left in the state file."""
+        if self._state:
+            state = self._state.load()
+            self._cooldowns.restore(state.cooldowns, state.moment.monotonic_ns)
+            self._tally.add(state.tally)
+
+    def _keep_state(self) -> None:
+        """Write the state file when something has changed; blocks."""
+        present = (self._cooldowns.snapshot(), deepcopy(self._tally))
+        if not self._state or present == self._kept:
+            return
+        try:
+            self._state.save(*present)
+        except OSError as error:
+            if not self._is_state_lost:
+                log.error("state not kept, tried again each interval: %s", error)
+            self._is_state_lost = True
+            return
+        self._kept, self._is_state_lost = present, False
+
+    async def _watch_dog(self, _: Pulse) -> None:
+        await self._watchdog.run(lambda: self._config.watch_interval_sec)
+
+    async def _collect_when_told(self, orders: Orders, _: Pulse) -> None:
+        while True:
+            await orders.collect.wait()
+            orders.collect.clear()
+            self.collect("SIGUSR1")
+
+    def collect(self, reason: str) -> None:
+        """Make a bundle because somebody asked for it."""
+        now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+        manual = Anomaly(AnomalyType.MANUAL, "manual", now_ns, wall_ns, reason=reason)
+        self._anomalies.send(manual)
+
+    async def _reload_when_told(self, orders: Orders, pulse: Pulse) -> None:
+        while True:
+            await orders.reload.wait()
+            orders.reload.clear()
+            systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            try:
+                with pulse.busy():
+                    await self._reload()
+                self._complaint = ""
+            except AodError as error:
+                log.error("config not reloaded, the old one stays in force: %s", error)
+                first, *_ = str(error).splitlines()
+                self._complaint = f"config not reloaded: {first}"
+            finally:
+                systemd.notify(f"READY=1\nSTATUS={self._status()}")
+
+    async def _reload(self) -> None:
+        """Go by the config as it is now: no probe is taken out, and no event is lost.
+
+        The kernel sends what either config wants while the detectors are replaced.
+        """
+        assert self._load
+        config = await asyncio.to_thread(self._load)
+        if config.aod_output_dir != self._config.aod_output_dir:
+            where = f"aod_output_dir: {config.aod_output_dir}"
+            raise ConfigError([f"{where}: another directory needs a restart (restart aod)"])
+        await asyncio.to_thread(_warm_up, config)
+        lanes = self._detection.prepare(config)
+        wanted = _needed(filter_of(lanes))
+        await asyncio.to_thread(self._tracer.set_filter, wanted | self._tracer.wanted)
+        self._start_judging(self._detection.swap(lanes))
+        self._change_config(config)
+        await asyncio.to_thread(self._tracer.set_filter, wanted)
+        self._audit.record("config", sha256=config.fingerprint())
+        log.info("config reloaded sha256=%s", config.fingerprint())
+
+    def _change_config(self, config: Config) -> None:
+        self._config = config
+        self._incidents.change_config(config)
+        self._runner.change_limit(config.watcher.max_concurrent_tasks)
+        self._cleanup.limits = _limits(config)
+        self._audit.is_enabled = config.audit.enabled
 
     async def _finish(
-        self,
-        seeing: list[asyncio.Task[None]],
-        detecting: list[asyncio.Task[None]],
-        incidents: asyncio.Task[None],
+        self, seeing: list[asyncio.Task[None]], incidents: asyncio.Task[None]
     ) -> None:
         """Stop in the order of the flow, each stage after what it was given was handled."""
-        log.info("stopping grace_s=%g", self._config.shutdown_grace_sec)
+        grace_s = self._config.shutdown_grace_sec
+        log.info("stopping grace_s=%g", grace_s)
         systemd.notify("STOPPING=1\nSTATUS=finishing open bundles")
+        self._supervisor.stop()
         try:
-            async with asyncio.timeout(self._config.shutdown_grace_sec):
+            async with asyncio.timeout(grace_s):
                 for task in seeing:
                     task.cancel()
                 await self._tracer.finish(self._distribute)
                 self._audit.record("detach")
-                for batches in self._batches:
-                    batches.close()
-                await asyncio.wait(detecting)
+                self._detection.close()
+                if self._judging:
+                    await asyncio.wait(self._judging)
                 self._anomalies.close()
-                self._incidents.hurry(self._config.shutdown_grace_sec)
+                self._incidents.hurry(grace_s)
                 await asyncio.wait([incidents])
         except TimeoutError:
             log.error("open bundles cut off, they are sealed as interrupted at the next start")
-            self._leave(0)
+            self._leave(1 if self._supervisor.failure else 0)
 
     def _leave(self, code: int) -> None:
-        """End at once: a thread that is stuck in the kernel would hold a normal exit."""
+        """End at once: what is cut off would hold a normal exit."""
         self._audit.flush()
+        self._keep_state()
         logging.shutdown()
         os._exit(code)
 
     def _describe(self, anomaly: Anomaly, wall_offset: int) -> list[dict[str, Any]]:
         self._names.look_up(anomaly.events)
-        filters = {detector.name: detector.filter for detector in self._detectors}
-        wanted = filters.get(anomaly.name)
+        wanted = self._detection.filter_by_name().get(anomaly.name)
         thresholds = event_thresholds_ns(wanted.thresholds_ns, anomaly.events) if wanted else None
         return describe_events(anomaly.events, thresholds, self._names, wall_offset)
 
@@ -283,32 +407,38 @@ class Service:
             record=self._audit.record,
         )
 
+    def _record_deletion(self, event: str, /, **facts: str | int) -> None:
+        self._tally.deleted += 1
+        self._audit.record(event, **facts)
+
     def _lost(self, ledger: Ledger) -> dict[str, int]:
-        batches = sum(channel.dropped for channel in self._batches)
         return {
             "events": ledger.lost,
-            "batches": batches,
+            "batches": self._detection.dropped,
             "anomalies": self._anomalies.dropped,
         }
 
 
-def make_detectors(config: Config, names: Names) -> list[Detector]:
-    """Return the detectors that the config asks for, each held to its scope."""
-    interval_ns = int(config.watch_interval_sec * SECOND_NS)
-    return [
-        within_scope(
-            partial(detectors.load(section.type).from_config, name, section, interval_ns),
-            section,
-            names,
-        )
-        for name, section in config.guardian.anomalies.items()
-    ]
-
-
-def _needed(detectors: list[Detector]) -> Filter:
+def _needed(by_detectors: Filter) -> Filter:
     """Return what the kernel has to send: what the detectors want, and what changes names."""
-    names = Filter(kinds=frozenset({Kind.TREE_CONNECT, Kind.RECONNECT}))
-    return union([names, *(detector.filter for detector in detectors)])
+    return union([NAMES_KINDS, by_detectors])
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        int(config.cleanup.max_log_age_days * DAY_NS),
+        int(config.cleanup.max_total_log_size_mb * MIB),
+    )
+
+
+def _open_state() -> StateDirectory | None:
+    """Open the state directory; without one nothing but the memory of a restart is missing."""
+    path = state_directory()
+    try:
+        return StateDirectory(path)
+    except OSError as error:
+        log.warning("no state is kept over a restart: cannot open %s: %s", path, error)
+        return None
 
 
 def _warm_up(config: Config) -> None:

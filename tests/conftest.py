@@ -1,7 +1,9 @@
 """What all tests share: a loop that nothing of aod may block, a config, actions to script."""
 
 import asyncio
+import contextlib
 import logging
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from inspect import iscoroutinefunction
@@ -20,6 +22,7 @@ from aod.detectors.anomaly import Anomaly, AnomalyType
 from tests.events import SECOND, make
 
 Collect = Callable[[Context, Output], Awaitable[Outcome]]
+Notes = Callable[[], list[str]]
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +46,35 @@ async def pidfd_watcher() -> None:
     asyncio.set_child_watcher(watcher)
 
 
+@pytest.fixture(autouse=True)
+def own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test touches the state and the socket of a service of this machine."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "runtime"))
+
+
 @pytest.fixture
 def output(tmp_path: Path) -> Iterator[OutputDirectory]:
     with OutputDirectory.open(tmp_path / "aod") as opened:
         yield opened
+
+
+@pytest.fixture
+def systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Notes]:
+    """What the service manager was told, received on a real socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+
+        def received() -> list[str]:
+            states: list[str] = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    states.append(listener.recv(4096).decode())
+            return states
+
+        yield received
 
 
 class Scripted:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -16,16 +17,24 @@ from aod.channel import Channel
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.incident import Surroundings
-from aod.incidents import Incidents
+from aod.incidents import Incidents, make_cooldowns
+from aod.tally import Tally
 from tests.conftest import Collect, Told, make_anomaly, make_config, manifest_of, names_in
 from tests.events import SECOND
 
 Script = dict[str, Collect]
 
 
-def make_incidents(config: Config, output: OutputDirectory) -> Incidents:
+def spawn(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(work, name=name)
+
+
+def make_incidents(
+    config: Config, output: OutputDirectory, tally: Tally | None = None
+) -> Incidents:
     surroundings = Surroundings(lambda *_: [], Context, dict)
-    return Incidents(config, output, Runner(4), surroundings)
+    cooldowns = make_cooldowns(config)
+    return Incidents(config, output, Runner(4), surroundings, cooldowns, tally or Tally(), spawn)
 
 
 async def handle(incidents: Incidents, *anomalies: Anomaly) -> None:

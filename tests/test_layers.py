@@ -17,11 +17,13 @@ LAYERS = (
     ("aod.commands",),
     ("aod.doctor",),
     ("aod.service",),
+    ("aod.detection", "aod.state"),
     # Stages: what an incident puts together, and below it the parts.
     ("aod.incidents",),
     ("aod.incident",),
     ("aod.tracer", "aod.detectors", "aod.actions", "aod.bundle", "aod.cleanup", "aod.report"),
     # Data.
+    ("aod.supervisor", "aod.watchdog"),
     ("aod.config", "aod.audit", "aod.cooldown", "aod.manifest", "aod.channel", "aod.activity"),
     ("aod.detectors.anomaly", "aod.filter", "aod.names"),
     ("aod.tasks",),

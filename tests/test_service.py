@@ -1,15 +1,13 @@
 """The service from the ring to the sealed bundle, with a tracer that is made up."""
 
 import asyncio
-import contextlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -18,31 +16,32 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from aod import detection, smb, supervisor, tasks
 from aod import service as service_module
-from aod import smb, tasks
 from aod.actions.action import Context, Outcome
 from aod.actions.command import Command
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory
 from aod.commands.run import told as told_failure
 from aod.config import Config
+from aod.detection import Recipe
 from aod.detectors.anomaly import Anomaly
+from aod.detectors.detector import Detector
 from aod.errors import SurroundingsError
 from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Count, Events, Kind, empty
 from aod.filter import Filter
 from aod.names import Names
-from aod.service import Service, serve
+from aod.service import Orders, Service, serve
 from aod.smb import Command as Smb
 from aod.tracer import module
 from aod.tracer.module import Module
 from aod.tracer.own import OwnProcesses
 from aod.tracer.probes import LADDER
 from aod.tracer.program import Tracer
-from tests.conftest import Collect, Told, make_config, manifest_of, names_in
+from tests.conftest import Collect, Notes, Told, make_config, manifest_of, names_in
 from tests.events import MS, make
 
 Script = dict[str, Collect]
-Notes = Callable[[], list[str]]
 ROOT = Path(__file__).parent.parent
 
 
@@ -50,14 +49,14 @@ class FakeRing:
     """Hands out batches of the test's making."""
 
     def __init__(self) -> None:
-        self.first = empty()
+        self.first: list[Events] = []
         self.left: list[Events] = []
         self.watched: asyncio.Future[Callable[[Events], None]] = asyncio.Future()
 
     async def watch(self, on_events: Callable[[Events], None]) -> None:
         self.watched.set_result(on_events)
-        if self.first.size:
-            on_events(self.first)
+        for events in self.first:
+            on_events(events)
         await asyncio.Event().wait()
 
     def read(self) -> Events:
@@ -133,44 +132,31 @@ async def tracer(monkeypatch: pytest.MonkeyPatch) -> FakeTracer:
     return FakeTracer()
 
 
-@pytest.fixture
-def systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Notes]:
-    """What the service manager was told, received on a real socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(tmp_path / "notify"))
-        listener.setblocking(False)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-
-        def received() -> list[str]:
-            states = []
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    states.append(listener.recv(4096).decode().splitlines()[0])
-            return states
-
-        yield received
-
-
 @asynccontextmanager
 async def running(
     config: Config, output: OutputDirectory, tracer: FakeTracer
 ) -> AsyncIterator[Callable[[Events], None]]:
     """A service that runs; yields the ring's sending end and stops it at the end."""
-    stop = asyncio.Event()
+    orders = Orders()
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         service = Service(config, output, tracer.climb)
-        group.create_task(service.run(stop))
+        group.create_task(service.run(orders))
         yield await tracer.ring.watched
-        stop.set()
+        orders.stop.set()
 
 
 def slow() -> Events:
     return make(time.monotonic_ns(), latency_ns=300 * MS, command=Smb.SMB2_READ, comm=b"cat")
 
 
+async def all_manifests(output: OutputDirectory) -> list[dict[str, Any]]:
+    names = [name for name in names_in(output.path) if name.startswith("aod_")]
+    return [await manifest_of(output.path / name) for name in names]
+
+
 async def only_manifest(output: OutputDirectory) -> dict[str, Any]:
-    (name,) = (name for name in names_in(output.path) if name.startswith("aod_"))
-    return await manifest_of(output.path / name)
+    (manifest,) = await all_manifests(output)
+    return manifest
 
 
 async def test_a_slow_operation_becomes_a_sealed_bundle(
@@ -305,9 +291,11 @@ async def test_it_is_ready_once_the_probes_are_there_and_they_go_first(
     output: OutputDirectory, tracer: FakeTracer, systemd: Notes
 ) -> None:
     async with running(make_config(output.path), output, tracer):
-        assert systemd() == ["READY=1"]
+        assert systemd()[0].startswith(
+            "READY=1\nSTATUS=watching SMB operations; 0 incidents; 0 lost"
+        )
 
-    assert systemd() == ["STOPPING=1"]
+    assert systemd()[-1].startswith("STOPPING=1\n")
     assert tracer.calls == ["climb", "detach", "close"]
     assert tracer.filter.thresholds_ns[0, Smb.SMB2_READ] == 200 * MS
     assert tracer.filter.statuses.failures
@@ -416,7 +404,7 @@ async def test_a_stack_that_cannot_be_read_does_not_hold_the_anomaly_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     locked = threading.Event()
-    monkeypatch.setattr(service_module, "LOOK_S", 0.05)
+    monkeypatch.setattr(detection, "LOOK_S", 0.05)
     monkeypatch.setattr(tasks, "waiting_for", lambda events: locked.wait(20))
     tracer.sent_ns -= 6000 * MS
 
@@ -539,43 +527,86 @@ class Broken:
         raise ZeroDivisionError("bug")
 
 
-async def test_a_detector_that_raises_ends_the_service_and_is_told(
-    output: OutputDirectory, tracer: FakeTracer, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.0)
+
+
+def break_detector(monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> None:
+    """Have the detector of a name fail for so many batches."""
+    make, left = Recipe.make, [times]
+
+    def made(recipe: Recipe, names: Names) -> Detector:
+        if recipe.name != name or not left[0]:
+            return make(recipe, names)
+        left[0] -= 1
+        return Broken()
+
+    monkeypatch.setattr(Recipe, "make", made)
+
+
+async def test_a_detector_that_raises_five_times_ends_the_service_and_is_told(
+    output: OutputDirectory, tracer: FakeTracer, monkeypatch: pytest.MonkeyPatch, no_pause: None
 ) -> None:
-    monkeypatch.setattr(service_module, "make_detectors", lambda *_: [Broken()])
-
+    break_detector(monkeypatch, "error", times=5)
     service = Service(make_config(output.path), output, tracer.climb)
-    tracer.ring.first = slow()
+    tracer.ring.first = [slow()] * 5
 
-    with pytest.raises(BaseExceptionGroup) as raised:
-        await service.run(asyncio.Event())
+    async with asyncio.timeout(20):
+        with pytest.raises(ZeroDivisionError) as raised:
+            await service.run(Orders())
 
     error = told_failure(raised.value)
     assert isinstance(error, SurroundingsError)
     assert "ZeroDivisionError('bug')" in str(error)
+    assert tracer.calls == ["climb", "detach", "close"]
+
+
+async def test_what_one_detector_does_wrong_costs_the_others_nothing(
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    script: Script,
+    told: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    no_pause: None,
+) -> None:
+    break_detector(monkeypatch, "error", times=1)
+    failed = slow()
+    failed["status"], failed["error"] = 0xC0000022, -13
+
+    async with running(make_config(output.path), output, tracer) as send:
+        send(slow())
+        await told.until("component started again component=detector error")
+        await told.until("bundle sealed")
+        send(failed)
+        await told.until("bundle sealed", times=2)
+
+    names = {each["anomalies"][0]["name"] for each in await all_manifests(output)}
+    assert names == {"latency", "error"}
 
 
 @pytest.mark.skipif(module.is_loaded(), reason="cifs is loaded here")
 async def test_without_cifs_it_is_ready_and_waits(
     tmp_path: Path, told: Told, systemd: Notes
 ) -> None:
-    stop = asyncio.Event()
+    config, orders = make_config(tmp_path / "out"), Orders()
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        group.create_task(serve(make_config(tmp_path / "out"), stop))
+        group.create_task(serve(config, orders, lambda: config))
         await told.until("cifs is not loaded: waiting for it")
         started_s = time.monotonic()
-        stop.set()
+        orders.stop.set()
 
-    assert systemd()[0] == "READY=1"
-    assert time.monotonic() - started_s < 1
+    assert systemd()[0].startswith("READY=1\nSTATUS=waiting for cifs")
+    assert time.monotonic() - started_s < 0.5
 
 
 async def test_two_services_do_not_share_a_directory(output: OutputDirectory) -> None:
     output.lock()
 
+    config = make_config(output.path)
     with pytest.raises(SurroundingsError, match="another aod writes to it"):
-        await serve(make_config(output.path), asyncio.Event())
+        await serve(config, Orders(), lambda: config)
 
 
 @pytest.mark.parametrize(("option", "expected"), [("-O", 0), ("-B", 1)])
@@ -583,7 +614,8 @@ def test_the_debug_metric_of_a_batch_is_gone_under_o(option: str, expected: int)
     code = (
         "import logging, types; from aod.events import empty; from aod.service import Service\n"
         "logging.basicConfig(level='DEBUG')\n"
-        "service = types.SimpleNamespace(_batches=[], _upkeep=types.SimpleNamespace(see=len))\n"
+        "stage = types.SimpleNamespace(feed=len, see=len)\n"
+        "service = types.SimpleNamespace(_detection=stage, _upkeep=stage)\n"
         "Service._distribute(service, empty(1))"
     )
 

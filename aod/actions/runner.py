@@ -33,6 +33,10 @@ class Runner:
         self._slots = asyncio.Semaphore(max_concurrent_tasks)
         self._stuck = Stuck()
 
+    def change_limit(self, max_concurrent_tasks: int) -> None:
+        """Let so many run at once from the next incident on: one has all the slots."""
+        self._slots = asyncio.Semaphore(max_concurrent_tasks)
+
     @property
     def stuck(self) -> int:
         """Children and threads that the kernel does not let go of at this moment."""

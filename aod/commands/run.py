@@ -5,11 +5,12 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from aod.commands.config import DEFAULT_FILE, File
-from aod.errors import AodError, SurroundingsError
+from aod.errors import AodError, SurroundingsError, tell
 
 if TYPE_CHECKING:
     from aod.config import Config
@@ -19,18 +20,35 @@ log = logging.getLogger(__name__)
 
 def run(config: File = DEFAULT_FILE) -> None:
     """Watch the SMB mounts, and keep a bundle of evidence when something goes wrong."""
-    from aod.config import load_with_sources
     from aod.tracer import needs
 
-    loaded = load_with_sources(config, os.environ)
-    for warning in loaded.warnings():
-        log.warning("%s", warning)
+    first = _load(config)
     needs.require_for_service()
     watch_children_by_pidfd()
-    try:
-        asyncio.run(_serve(loaded.config, config))
-    except BaseExceptionGroup as failures:
-        raise told(failures) from failures
+    with asyncio.Runner() as runner:
+        try:
+            runner.run(_serve(first, config))
+        except Exception as failure:
+            error = told(failure)
+            if isinstance(error, AodError):
+                tell(error)
+            _leave(1 if isinstance(error, BrokenPipeError) else error.exit_code)
+        _leave(0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End without waiting for threads: one may be stuck in the kernel for ever."""
+    logging.shutdown()
+    os._exit(code)
+
+
+def _load(file: Path) -> "Config":
+    from aod.config import load_with_sources
+
+    loaded = load_with_sources(file, os.environ)
+    for warning in loaded.warnings():
+        log.warning("%s", warning)
+    return loaded.config
 
 
 def watch_children_by_pidfd() -> None:
@@ -40,14 +58,16 @@ def watch_children_by_pidfd() -> None:
 
 
 async def _serve(config: "Config", file: Path) -> None:
-    from aod.service import serve
+    from aod.service import Orders, serve
 
     log.info("starting config=%s", file)
-    stop = asyncio.Event()
+    orders = Orders()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, stop, number)
-    await serve(config, stop)
+        loop.add_signal_handler(number, _stop, orders.stop, number)
+    loop.add_signal_handler(signal.SIGHUP, orders.reload.set)
+    loop.add_signal_handler(signal.SIGUSR1, orders.collect.set)
+    await serve(config, orders, partial(_load, file))
 
 
 def _stop(stop: asyncio.Event, number: int) -> None:
@@ -57,12 +77,11 @@ def _stop(stop: asyncio.Event, number: int) -> None:
     stop.set()
 
 
-def told(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+def told(failure: BaseException) -> AodError | BrokenPipeError:
     """Return the first failure to tell: one that main knows as it is, any other with its trace."""
-    failure: BaseException = failures
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]
     if isinstance(failure, AodError | BrokenPipeError):
         return failure
-    log.error("a stage failed", exc_info=failure)
+    log.error("a component failed", exc_info=failure)
     return SurroundingsError(f"ended by a failure in aod itself: {failure!r} (please report it)")

@@ -15,6 +15,7 @@ import numpy as np
 from aod import smb
 from aod.clock import wall_offset_ns
 from aod.config import Config
+from aod.detection import make_detectors
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detector import Detector, Ticking
 from aod.errors import SurroundingsError, TracerError
@@ -23,7 +24,6 @@ from aod.filter import NEVER, event_thresholds_ns
 from aod.incident import Surroundings, make_context
 from aod.manifest import describe_events
 from aod.names import Names
-from aod.service import make_detectors
 from aod.smb import Command
 from aod.tracer import needs
 from aod.tracer.ladder import KERNEL_BTF

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -49,31 +49,36 @@ class Follower:
         interval_s: float,
         on_events: Callable[[Events], None],
         on_change: Callable[[Tracer | None], None],
+        busy: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         """Follow cifs until cancelled; the tracer stays loaded then, for `finish`.
 
         `on_change` is called with the tracer when one was attached, and with None when cifs
-        is not there. Raises TracerError when the probes cannot be attached.
+        is not there. Raises TracerError when the probes cannot be attached. Called again after
+        a failure it begins anew, with probes of its own. `busy` is entered for each step.
         """
+        if self._tracer:
+            await asyncio.to_thread(self._fold)
         async with aclosing(module.changes(interval_s)) as modules, asyncio.TaskGroup() as group:
             ring: asyncio.Task[None] | None = None
             is_first = True
             async for found in modules:
-                if self._tracer and self._is_another(found):
-                    if ring:
-                        ring.cancel()
-                    await self._unload(on_events)
-                    log.warning("cifs was unloaded")
-                    on_change(None)
-                if not self._tracer and found and await self._load(found):
-                    assert self._tracer
-                    on_change(self._tracer)
-                    ring = group.create_task(self._tracer.ring.watch(on_events), name="ring")
-                elif not self._tracer and is_first:
-                    on_change(None)
-                elif self._tracer and found:
-                    await asyncio.to_thread(self._let_go, found)
-                is_first = False
+                with busy():
+                    if self._tracer and self._is_another(found):
+                        if ring:
+                            ring.cancel()
+                        await self._unload(on_events)
+                        log.warning("cifs was unloaded")
+                        on_change(None)
+                    if not self._tracer and found and await self._load(found):
+                        assert self._tracer
+                        on_change(self._tracer)
+                        ring = group.create_task(self._tracer.ring.watch(on_events), name="ring")
+                    elif not self._tracer and is_first:
+                        on_change(None)
+                    elif self._tracer and found:
+                        await asyncio.to_thread(self._let_go, found)
+                    is_first = False
 
     async def finish(self, on_events: Callable[[Events], None]) -> None:
         """Take the probes out and hand over what is left in the ring; maps can still be read."""
@@ -81,12 +86,24 @@ class Follower:
             await asyncio.to_thread(self._tracer.detach)
             await self._drain(self._tracer, on_events)
 
+    def set_filter(self, wanted: Filter) -> None:
+        """Have other operations sent from now on; no probe is taken out for it."""
+        with self._using() as tracer:
+            self._wanted = wanted
+            if tracer:
+                tracer.set_filter(wanted)
+
     def close(self) -> None:
         """Take everything out of the kernel."""
         with self._lock:
             if self._tracer:
                 self._tracer.close()
             self._tracer = None
+
+    @property
+    def wanted(self) -> Filter:
+        """What is sent now."""
+        return self._wanted
 
     @property
     def tracer(self) -> Tracer | None:
@@ -149,15 +166,21 @@ class Follower:
         return not found or not self._module or found.identity != self._module.identity
 
     async def _load(self, found: Module) -> bool:
+        wanted = self._wanted
         try:
-            tracer = await asyncio.to_thread(self._climb, self._wanted, self.own)
+            tracer = await asyncio.to_thread(self._climb, wanted, self.own)
         except TracerError:
             if await asyncio.to_thread(module.look) == found:
                 raise
             return False  # cifs went while its types were looked up
-        with self._lock:
-            self._tracer, self._module = tracer, found
+        await asyncio.to_thread(self._take, tracer, found, wanted)
         return True
+
+    def _take(self, tracer: Tracer, found: Module, wanted: Filter) -> None:
+        with self._lock:
+            if self._wanted is not wanted:  # changed while it was loaded
+                tracer.set_filter(self._wanted)
+            self._tracer, self._module = tracer, found
 
     async def _unload(self, on_events: Callable[[Events], None]) -> None:
         tracer = self._tracer

@@ -22,7 +22,7 @@ from aod.events import (
     Kind,
     Setting,
 )
-from aod.filter import Filter
+from aod.filter import Filter, StatusVerdict
 from aod.tracer._libbpf import ffi, lib
 from aod.tracer.libbpf import check, find_program
 from aod.tracer.links import Links
@@ -159,24 +159,46 @@ class Tracer:
         self._set(self._map("settings"), "uint32_t", Setting.PAYLOADS, "uint32_t", int(expected))
 
     def set_filter(self, wanted: Filter) -> None:
-        """Tell the probes which operations to send."""
-        self._wanted = wanted
-        thresholds = self._map("latency_thresholds")
-        for index, threshold_ns in enumerate(wanted.thresholds_ns.reshape(2 * COMMANDS)):
-            self._set(thresholds, "uint32_t", index, "uint64_t", int(threshold_ns))
-        exceptions = self._map("status_exceptions")
-        for status, commands in wanted.statuses.exceptions.items():
-            self._set(exceptions, "uint32_t", status, "uint32_t", commands)
+        """Tell the probes which operations to send; what both this and the last want is sent.
+
+        May be called while they are attached: a probe that only now has a use is attached too.
+        """
+        before, self._wanted = self._wanted, wanted
+        if before.statuses.failures != wanted.statuses.failures:
+            # Exceptions reverse the default: until both are changed, each request is sent.
+            self._set_thresholds(np.zeros(2 * COMMANDS, np.uint64))
+        self._set_statuses(wanted.statuses)
+        self._set_thresholds(wanted.thresholds_ns.reshape(2 * COMMANDS))
         errors = np.packbits(wanted.errors, bitorder="little").view("<u8")
         for index, bits in enumerate(errors.tolist()):
             self._set(self._map("local_errors"), "uint32_t", index, "uint64_t", bits)
         settings = self._map("settings")
         kinds = sum(1 << kind for kind in wanted.kinds)
         self._set(settings, "uint32_t", Setting.KINDS, "uint32_t", kinds)
-        self._set(settings, "uint32_t", Setting.FAILURES, "uint32_t", wanted.statuses.failures)
         self._set(settings, "uint32_t", Setting.SECONDARY, "uint32_t", wanted.secondary)
-        for status in self._keys(exceptions) - wanted.statuses.exceptions.keys():
+        if self.attached:
+            self._attach_more()
+
+    def _set_thresholds(self, thresholds_ns: NDArray[np.uint64]) -> None:
+        thresholds = self._map("latency_thresholds")
+        for index, threshold_ns in enumerate(thresholds_ns.tolist()):
+            self._set(thresholds, "uint32_t", index, "uint64_t", threshold_ns)
+
+    def _set_statuses(self, statuses: StatusVerdict) -> None:
+        exceptions, settings = self._map("status_exceptions"), self._map("settings")
+        for status, commands in statuses.exceptions.items():
+            self._set(exceptions, "uint32_t", status, "uint32_t", commands)
+        self._set(settings, "uint32_t", Setting.FAILURES, "uint32_t", statuses.failures)
+        for status in self._keys(exceptions) - statuses.exceptions.keys():
             lib.aod_map_delete(exceptions, ffi.new("uint32_t *", status))
+
+    def _attach_more(self) -> None:
+        """Attach what the filter wants since the start; what it no longer wants stays."""
+        wanted = CREDITS if Kind.CREDIT_WAIT in self._wanted.kinds else ()
+        sections = {probe: self._links.section(probe) for probe in wanted}
+        known = {*self.attached, *self.missing}
+        new = [p for p, section in sections.items() if known.isdisjoint({section, p.program})]
+        self.attached += tuple(sections[probe] for probe in self._attach_optional(new))
 
     def counts(self) -> dict[Count, int]:
         """Return the counters of the kernel's side, summed over the CPUs."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from aod.config import load
+from aod.detection import make_detectors
 from aod.filter import union
 from aod.names import Names
-from aod.service import make_detectors
 from aod.tracer.program import Tracer
 from build import compile_bpf
 

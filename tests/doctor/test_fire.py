@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from aod.config import Config
+from aod.detection import make_detectors
 from aod.doctor import fire
 from aod.errors import SurroundingsError, TracerError
 from aod.events import join
 from aod.names import Names
-from aod.service import make_detectors
 from tests.conftest import make_config
 
 COUNTED = {"acceptable_count": 2}

@@ -1,0 +1,137 @@
+"""What survives a restart: cooldowns, bundles of the last hour, what was held back, counts.
+
+One JSON file in the state directory, written whole or not at all. Times of the file are those
+of one boot: another one starts without cooldowns, as its clocks tell nothing of the last.
+"""
+
+import contextlib
+import logging
+import os
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from aod import private
+from aod.bundle import files
+from aod.cooldown import Cooldown, Snapshot
+from aod.tally import Tally
+
+log = logging.getLogger(__name__)
+
+FILE = "state.json"
+DAMAGED = "state.json.damaged"
+MAX_BYTES = 1 << 20
+FORMAT = 1
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When the state was told: the boot, and what its clocks showed."""
+
+    boot_id: str
+    boottime_ns: int
+    monotonic_ns: int
+
+    @classmethod
+    def now(cls, boot_id: Path = BOOT_ID) -> "Moment":
+        """Read the clocks; blocks for a look into procfs."""
+        boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return cls(boot_id.read_text().strip(), boottime_ns, time.monotonic_ns())
+
+    def later_ns(self, now: "Moment") -> int | None:
+        """Return what brings a monotonic time of this moment to the clock of `now`.
+
+        Time in which the machine slept has passed as well, though CLOCK_MONOTONIC stood still.
+        None when the machine was started anew in between.
+        """
+        if now.boot_id != self.boot_id:
+            return None
+        passed_ns = now.boottime_ns - self.boottime_ns
+        return now.monotonic_ns - self.monotonic_ns - passed_ns
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the service knows of its own past."""
+
+    moment: Moment
+    cooldowns: Snapshot = field(default_factory=Snapshot)
+    tally: Tally = field(default_factory=Tally)
+    format: int = FORMAT
+
+    def at(self, now: Moment) -> "State":
+        """Return the same at another moment, with times in the clocks of `now`."""
+        later_ns = self.moment.later_ns(now)
+        if later_ns is None:
+            kept = Snapshot(suppressed=self.cooldowns.suppressed)
+        else:
+            kept = _moved(self.cooldowns, later_ns)
+        return replace(self, moment=now, cooldowns=kept)
+
+
+_ADAPTER = TypeAdapter(State)
+
+
+class StateDirectory:
+    """The directory of the state file, held by its descriptor; a context manager. All blocks."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the directory, and make it (0700) when missing; raises OSError."""
+        self.path = path
+        self.fd = private.open_directory(path, tighten=True)
+
+    def __enter__(self) -> "StateDirectory":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+    def load(self) -> State:
+        """Return what was kept, in today's clocks; a damaged file is set aside."""
+        now = Moment.now()
+        try:
+            return parse(self._read()).at(now)
+        except FileNotFoundError:
+            return State(now)
+        except (OSError, ValueError) as error:
+            log.error("state not readable, set aside as %s: %s", self.path / DAMAGED, error)
+        with contextlib.suppress(OSError):
+            os.replace(FILE, DAMAGED, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        return State(now)
+
+    def save(self, cooldowns: Snapshot, tally: Tally) -> None:
+        """Keep it; raises OSError, and what was kept before stays."""
+        state = State(Moment.now(), cooldowns, tally)
+        files.write_atomic(FILE, _ADAPTER.dump_json(state, indent=1), self.fd)
+
+    def _read(self) -> bytes:
+        with os.fdopen(files.open_regular(FILE, self.fd), "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"larger than {MAX_BYTES} bytes")
+        return data
+
+
+def parse(data: bytes) -> State:
+    """Return the state that a file holds; raises ValueError in one line for what is none."""
+    try:
+        state = _ADAPTER.validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{place or 'the file'}: {first['msg']}") from error
+    if state.format != FORMAT:
+        raise ValueError(f"format {state.format}, known is {FORMAT}")
+    return state
+
+
+def _moved(snapshot: Snapshot, later_ns: int) -> Snapshot:
+    cooldowns = {
+        key: Cooldown(each.until_ns + later_ns, each.length_ns, each.repeated)
+        for key, each in snapshot.cooldowns.items()
+    }
+    opened_ns = tuple(opened_ns + later_ns for opened_ns in snapshot.opened_ns)
+    return replace(snapshot, cooldowns=cooldowns, opened_ns=opened_ns)

@@ -1,0 +1,60 @@
+"""What systemd is told, received on a real socket."""
+
+import pytest
+
+from aod.watchdog import Watchdog, limit_s
+from tests.conftest import Notes, Told
+
+WANTED = {"WATCHDOG_USEC": "30000000"}
+
+
+def make(late: tuple[str, ...] = (), status: str = "fine", **environ: str) -> Watchdog:
+    return Watchdog(lambda: status, lambda: late, WANTED | environ)
+
+
+async def test_it_is_fed_three_times_in_its_time(systemd: Notes) -> None:
+    watchdog = make()
+
+    for now_s in range(31):
+        watchdog.look(float(now_s), overdue_s=0.0)
+
+    assert systemd() == ["STATUS=fine", *["WATCHDOG=1"] * 4]
+
+
+async def test_it_is_not_fed_while_a_component_is_late(systemd: Notes, told: Told) -> None:
+    make(late=("names", "cleanup")).look(0.0, overdue_s=0.0)
+
+    assert systemd() == ["STATUS=fine"]
+    assert told.count("the watchdog is not fed: names, cleanup") == 1
+
+
+async def test_it_is_not_fed_after_the_loop_was_held_up(systemd: Notes, told: Told) -> None:
+    make().look(0.0, overdue_s=16.0)
+
+    assert systemd() == ["STATUS=fine"]
+    assert told.count("the event loop was held up seconds=16.0") == 1
+
+
+async def test_a_status_is_told_when_it_changes(systemd: Notes) -> None:
+    statuses = iter(["one", "one", "two"])
+    watchdog = Watchdog(lambda: next(statuses), tuple, {})
+
+    for _ in range(3):
+        watchdog.look(0.0, overdue_s=0.0)
+
+    assert systemd() == ["STATUS=one", "STATUS=two"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, None),
+        (WANTED, 30.0),
+        (WANTED | {"WATCHDOG_PID": "7"}, 30.0),
+        (WANTED | {"WATCHDOG_PID": "8"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+    ],
+)
+def test_the_time_is_that_of_this_process(environ: dict[str, str], expected: float | None) -> None:
+    assert limit_s(environ, pid=7) == expected
