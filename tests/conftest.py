@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,6 +21,8 @@ from aod.bundle import OutputDirectory, read_manifest
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly, AnomalyType
 from tests.events import SECOND, make
+
+os.umask(0o022)  # a config that is written with another one may be refused
 
 Collect = Callable[[Context, Output], Awaitable[Outcome]]
 Notes = Callable[[], list[str]]

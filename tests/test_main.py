@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -183,18 +184,31 @@ def test_all_problems_of_a_file_are_told_at_once(write: Callable[[str], str]) ->
         assert named in done.stderr
 
 
+@pytest.fixture
+def shipped() -> Iterator[Path]:
+    """The shipped config as an installation has it: the checkout may be that of any user."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "config.yaml"
+        path.write_bytes(SHIPPED.read_bytes())
+        path.chmod(0o644)
+        yield path
+
+
 @as_another_user
-def test_the_config_is_checked_before_root_is_asked_for(tmp_path: Path) -> None:
-    done = aod("run", "--config", str(SHIPPED), prefix=AS_NOBODY, AOD_OUTPUT_DIR="/root/aod")
+def test_the_config_is_checked_before_root_is_asked_for(shipped: Path) -> None:
+    done = aod("run", "--config", str(shipped), prefix=AS_NOBODY, AOD_OUTPUT_DIR="/root/aod")
 
     assert done.returncode == 2
     assert "aod_output_dir" in done.stderr
 
 
 @as_another_user
-@pytest.mark.parametrize("command", [("run", "--config", str(SHIPPED)), ("trace",)])
-def test_an_ordinary_user_is_told_to_be_root(command: tuple[str, ...]) -> None:
-    done = aod(*command, prefix=AS_NOBODY, AOD_OUTPUT_DIR=f"/tmp/aod-nobody-{os.getpid()}")
+@pytest.mark.parametrize("command", [("run", "--config", "{shipped}"), ("trace",)])
+def test_an_ordinary_user_is_told_to_be_root(shipped: Path, command: tuple[str, ...]) -> None:
+    words = [word.format(shipped=shipped) for word in command]
+
+    done = aod(*words, prefix=AS_NOBODY, AOD_OUTPUT_DIR=f"/tmp/aod-nobody-{os.getpid()}")
 
     assert done.returncode == 1
     assert done.stderr.endswith("(run aod as root)\n")
@@ -209,12 +223,14 @@ def test_an_ordinary_user_is_told_to_be_root(command: tuple[str, ...]) -> None:
         ("/sys/bus/event_source/devices", "CONFIG_KPROBE_EVENTS=y"),
     ],
 )
-def test_a_kernel_without_what_is_needed_is_told(tmp_path: Path, hidden: str, needed: str) -> None:
+def test_a_kernel_without_what_is_needed_is_told(
+    tmp_path: Path, shipped: Path, hidden: str, needed: str
+) -> None:
     hide = ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {hidden} && exec "$@"', "sh")
     if subprocess.run([*hide, "true"], capture_output=True, timeout=60).returncode:
         pytest.skip("mounting is not allowed here")
 
-    done = aod("run", "--config", str(SHIPPED), prefix=hide, AOD_OUTPUT_DIR=str(tmp_path))
+    done = aod("run", "--config", str(shipped), prefix=hide, AOD_OUTPUT_DIR=str(tmp_path))
 
     assert done.returncode == 1
     assert needed in done.stderr

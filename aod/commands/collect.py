@@ -32,7 +32,7 @@ def collect(
     from aod.detectors.anomaly import Anomaly, AnomalyType
     from aod.incident import Surroundings, make_context
 
-    loaded = load(config, os.environ)
+    loaded = load(config, os.environ, guarded=True)
     manual = Anomaly(
         AnomalyType.MANUAL, "manual", time.monotonic_ns(), time.time_ns(), reason=reason
     )

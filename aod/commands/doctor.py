@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,7 +101,7 @@ async def _fire_and_keep(config: Path, as_json: bool) -> None:
     from aod.config import load
     from aod.doctor.fire import fire
 
-    loaded = await asyncio.to_thread(load, config, os.environ)
+    loaded = await asyncio.to_thread(partial(load, config, os.environ, guarded=True))
     shot = await fire(loaded)
     await keep(shot.anomaly, loaded, shot.surroundings, lambda sealed: _tell(sealed, as_json))
 

@@ -45,7 +45,7 @@ def _leave(code: int) -> NoReturn:
 def _load(file: Path) -> "Config":
     from aod.config import load_with_sources
 
-    loaded = load_with_sources(file, os.environ)
+    loaded = load_with_sources(file, os.environ, guarded=True)
     for warning in loaded.warnings():
         log.warning("%s", warning)
     return loaded.config

@@ -123,7 +123,11 @@ class Loaded:
             yield path, value, self.origins.exact(path) or "default"
 
     def warnings(self) -> list[str]:
-        """Return what is allowed and yet hardly meant."""
+        """Return what is allowed and yet hardly meant, and what `aod run` would refuse."""
+        exposed = self.origins.document.exposed
+        return [*([exposed] if exposed else []), *self._small_total()]
+
+    def _small_total(self) -> list[str]:
         config = self.config
         largest = max(len(anomaly.actions) for anomaly in config.guardian.anomalies.values())
         needed_mb = 2 * largest * config.watcher.action_max_mb
@@ -137,23 +141,29 @@ class Loaded:
         return [tell(self.origins, path, message)]
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Config:
+def load(path: Path, environ: Mapping[str, str], *, guarded: bool = False) -> Config:
     """Load the config from a file and the `AOD_*` variables; create nothing.
 
-    Raises ConfigError with every problem of file, environment and output directory.
+    `guarded` is for who acts on it: a file that others can change is a problem. Raises
+    ConfigError with every problem of file, environment and output directory.
     """
-    return load_with_sources(path, environ).config
+    return load_with_sources(path, environ, guarded=guarded).config
 
 
 def load_with_sources(
-    path: Path, environ: Mapping[str, str], mountinfo: str | None = None
+    path: Path,
+    environ: Mapping[str, str],
+    mountinfo: str | None = None,
+    *,
+    guarded: bool = False,
 ) -> Loaded:
     """Load like `load` and tell where each value came from.
 
     `mountinfo` is the text of /proc/self/mountinfo, which is read when that is None.
     """
     origins = Origins(str(path), yamlsource.read(path), environment.read(environ))
-    problems = [f"{path}:{line}: {message}" for line, message in origins.document.problems]
+    problems = [origins.document.exposed] if guarded and origins.document.exposed else []
+    problems += [f"{path}:{line}: {message}" for line, message in origins.document.problems]
     problems += origins.overrides.problems
     config: Config | None = None
     try:

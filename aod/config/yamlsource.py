@@ -3,7 +3,7 @@
 import os
 import stat
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,19 +30,22 @@ class Document:
     """What a YAML file says.
 
     `lines` counts from 1; `problems` are (line, message); `unread` has the values that are
-    None for such a problem, not because the file says so.
+    None for such a problem, not because the file says so. `exposed` says who besides root and
+    this user can change the file, and is empty when nobody can.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[tuple[int, str]] = field(default_factory=list)
     unread: set[KeyPath] = field(default_factory=set)
+    exposed: str = ""
 
 
 def read(path: Path) -> Document:
     """Read a YAML file of at most MAX_BYTES; raise ConfigError if it is none."""
     try:
-        return parse(_bytes(path).decode("utf-8-sig"), str(path))
+        content, exposed = _content(path)
+        return replace(parse(content.decode("utf-8-sig"), str(path)), exposed=exposed)
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError([f"{path}:{line}: not UTF-8 (save the file as UTF-8)"]) from error
@@ -65,18 +68,33 @@ def parse(text: str, name: str) -> Document:
     return reading.document
 
 
-def _bytes(path: Path) -> bytes:
+def _content(path: Path) -> tuple[bytes, str]:
+    """Return what is in a file, and who can change it."""
     # O_NONBLOCK: a FIFO would otherwise hold the start until somebody writes to it.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ConfigError([f"cannot read {path}: not a regular file (name one by --config)"])
         content = os.read(descriptor, MAX_BYTES + 1)
+        exposed = _exposed(descriptor)
     finally:
         os.close(descriptor)
     if len(content) > MAX_BYTES:
         raise ConfigError([f"{path}: is larger than {MAX_BYTES} bytes: that is no config"])
-    return content
+    return content, exposed
+
+
+def _exposed(descriptor: int) -> str:
+    """Return who can write the file, or put another in its place, or ""."""
+    # Where the links led: those of a ConfigMap stand in a directory that all can write.
+    file = Path(f"/proc/self/fd/{descriptor}").readlink()
+    status, place = os.fstat(descriptor), file.parent.stat()
+    for path, found, sticky in ((file, status, 0), (file.parent, place, stat.S_ISVTX)):
+        if found.st_uid not in (0, os.geteuid()):
+            return f"{path} belongs to uid {found.st_uid}, who can change it (chown root {path})"
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & sticky:
+            return f"{path} can be written by others (chmod go-w {path})"
+    return ""
 
 
 def _compose(yaml: YAML, text: str, name: str) -> Node | None:

@@ -18,7 +18,7 @@ def examine(file: Path, environ: Mapping[str, str], is_named: bool) -> Iterator[
         yield Finding(State.WARNING, "config", text)
         return
     try:
-        loaded = load_with_sources(file, environ)
+        loaded = load_with_sources(file, environ, guarded=True)
     except ConfigError as error:
         for problem in error.problems:
             yield Finding(State.PROBLEM, "config", problem)

@@ -456,7 +456,8 @@ def test_loading_creates_no_directory(write: Write, tmp_path: Path) -> None:
 def test_the_shipped_file_loads_without_a_warning() -> None:
     loaded = load_with_sources(SHIPPED, {}, LOCAL)
 
-    assert loaded.warnings() == []
+    # The checkout may be that of any user, with any umask.
+    assert set(loaded.warnings()) <= {loaded.origins.document.exposed}
     assert set(loaded.config.guardian.anomalies) == {
         "latency",
         "error",
