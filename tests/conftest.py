@@ -9,20 +9,25 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-from aod import actions
+from aod import actions, smb
 from aod.actions.action import Context, Outcome
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory, read_manifest
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly, AnomalyType
+from aod.tracer import module
+from aod.tracer.module import Module
 from tests.events import SECOND, make
 
 os.umask(0o022)  # a config that is written with another one may be refused
+
+if TYPE_CHECKING:
+    from tests.fakes import FakeTracer
 
 Collect = Callable[[Context, Output], Awaitable[Outcome]]
 Notes = Callable[[], list[str]]
@@ -78,6 +83,16 @@ def systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Notes]:
             return states
 
         yield received
+
+
+@pytest.fixture
+async def tracer(monkeypatch: pytest.MonkeyPatch) -> "FakeTracer":
+    """A tracer that is made up; cifs seems to be loaded."""
+    from tests.fakes import FakeTracer
+
+    await asyncio.to_thread(smb.statuses)  # as serve() does it
+    monkeypatch.setattr(module, "look", lambda: Module(identity=1, users=None))
+    return FakeTracer()
 
 
 class Scripted:

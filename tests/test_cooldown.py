@@ -1,6 +1,6 @@
 import pytest
 
-from aod.cooldown import HOUR_NS, Cooldowns
+from aod.cooldown import HOUR_NS, Cooldown, Cooldowns, Snapshot
 from aod.detectors.anomaly import Anomaly, AnomalyType
 from tests.events import SECOND, make
 
@@ -102,3 +102,34 @@ def test_what_somebody_asked_for_is_always_opened(cooldowns: Cooldowns) -> None:
     cooldowns.sealed("manual", 60 * SECOND, 0)
 
     assert cooldowns.admit(Anomaly(AnomalyType.MANUAL, "manual", 1), 1) is None
+
+
+def test_a_snapshot_brings_all_of_it_back(cooldowns: Cooldowns) -> None:
+    cooldowns.admit(anomaly(), 0)
+    cooldowns.sealed("latency", 60 * SECOND, 0)
+    cooldowns.admit(anomaly(at_ns=5), 30 * SECOND)
+
+    later = Cooldowns(max_cooldown_ns=200 * SECOND, max_per_hour=20)
+    later.restore(cooldowns.snapshot(), 31 * SECOND)
+
+    assert later.snapshot() == cooldowns.snapshot()
+    assert later.admit(anomaly(at_ns=7), 59 * SECOND) == "in its cooldown for 1 s more"
+    assert [held.count for held in later.held_back] == [2]
+    assert later.sealed("latency", 60 * SECOND, 70 * SECOND) == 120 * SECOND
+
+
+def test_a_snapshot_does_not_change_with_what_comes_later(cooldowns: Cooldowns) -> None:
+    cooldowns.sealed("latency", 60 * SECOND, 0)
+    cooldowns.admit(anomaly(), SECOND)
+    snapshot = cooldowns.snapshot()
+
+    cooldowns.admit(anomaly(), 2 * SECOND)
+
+    assert snapshot.suppressed[0].count == 1
+    assert snapshot != cooldowns.snapshot()
+
+
+def test_a_restored_cooldown_has_no_more_left_than_its_length(cooldowns: Cooldowns) -> None:
+    cooldowns.restore(Snapshot({"latency": Cooldown(HOUR_NS, 60 * SECOND)}), now_ns=0)
+
+    assert cooldowns.admit(anomaly(), 60 * SECOND) is None
