@@ -11,8 +11,8 @@ from typing import Any
 from aod import actions, manifest
 from aod.actions.action import Action, ActionResult, Context
 from aod.actions.runner import Runner
-from aod.bundle import SUMMARY, Bundle, OutputDirectory, fit
-from aod.clock import iso, wall_offset_ns
+from aod.bundle import SUMMARY, Bundle, OutputDirectory, Room
+from aod.clock import iso
 from aod.config import Config
 from aod.cooldown import Suppressed
 from aod.detectors.anomaly import Anomaly
@@ -197,7 +197,7 @@ class Incident:
 
     def _choose(self, name: str) -> Action | None:
         """Return the action, or None with the reason as its result."""
-        if name not in self._with_room:
+        if name not in self._room.actions:
             self._results[name] = {"state": "skipped", "reason": "the disk has no room for it"}
             return None
         try:
@@ -225,33 +225,32 @@ class Incident:
         return section.actions if section else self._config.watcher.actions
 
     def _open(self, output: OutputDirectory) -> None:
-        self._with_room = self._fitting(output)
+        output.follow()
         self._opened = bundle = Bundle.create(output, self.first.timestamp)
         try:
+            self._room = self._reserve(bundle, output)
             self._write_manifest()
         except BaseException:
             self._opened = None
-            bundle.close()
-            output.remove(bundle.name)
+            bundle.discard()
             raise
 
-    def _fitting(self, output: OutputDirectory) -> frozenset[str]:
-        """Return the actions that the disk has room for, of all that may run."""
+    def _reserve(self, bundle: Bundle, output: OutputDirectory) -> Room:
+        """Reserve room for all actions that may run: any anomaly may join."""
         cap_bytes = int(self._config.watcher.action_max_mb * MIB)
         caps = dict.fromkeys(self._config.watcher.actions, cap_bytes)
         min_free_bytes = int(self._config.min_free_mb * MIB)
-        kept, dropped = fit(caps, output.free_bytes(), 0, min_free_bytes)
-        if dropped:
-            log.warning("disk is short of room, actions left out: %s", " ".join(dropped))
-        return frozenset(kept)
+        room = output.reservations.reserve(bundle.name, caps, min_free_bytes, output)
+        if room.left_out:
+            log.warning("disk is short of room, left out: %s", " ".join(room.left_out))
+        return room
 
     def _write_manifest(self) -> None:
         with self._writing:
             self._bundle.write_manifest(self._manifest("collecting"))
 
     def _manifest(self, state: str) -> dict[str, Any]:
-        offset_ns = wall_offset_ns()
-        anomalies = [self._described(anomaly, offset_ns) for anomaly in self.anomalies]
+        anomalies = [self._described(anomaly) for anomaly in self.anomalies]
         return {
             "format": manifest.FORMAT,
             "state": state,
@@ -264,17 +263,18 @@ class Incident:
             "actions": dict(self._results),
             "lost": self._surroundings.lost(),
             "tracer": self._surroundings.tracer(),
-            "wall_minus_monotonic_ns": offset_ns,
+            "disk": self._room.as_dict(),
+            "wall_minus_monotonic_ns": _offset_ns(self.first),
             "host": manifest.describe_host(),
             "versions": manifest.describe_versions(self._surroundings.libbpf),
             "config": self._config.plain(),
             "files": {},
         }
 
-    def _described(self, anomaly: Anomaly, offset_ns: int) -> dict[str, Any]:
+    def _described(self, anomaly: Anomaly) -> dict[str, Any]:
         section = self._config.guardian.anomalies.get(anomaly.name)
         limits: Mapping[str, Any] = section.model_dump(mode="json") if section else {}
-        rows = self._surroundings.describe(anomaly, offset_ns)
+        rows = self._surroundings.describe(anomaly, _offset_ns(anomaly))
         if anomaly.name not in self._usual_ns:
             # Asked once, at the start: later the trouble itself would seem usual.
             self._usual_ns[anomaly.name] = self._surroundings.usual_latency_ns(anomaly.events)
@@ -284,9 +284,19 @@ class Incident:
     def _seal(self) -> str:
         with self._writing, self._bundle:
             last = self._manifest("sealed")
-            rows = [row for anomaly in last["anomalies"] for row in anomaly["events"]]
-            events = [anomaly.events for anomaly in self.anomalies]
-            self._bundle.write_events(join(*events), rows)
+            if self._room.has_events:
+                rows = [row for anomaly in last["anomalies"] for row in anomaly["events"]]
+                events = [anomaly.events for anomaly in self.anomalies]
+                self._bundle.write_events(join(*events), rows)
             text = render(last).encode(errors="backslashreplace")
             self._bundle.write(SUMMARY, text)
             return self._bundle.seal(last).name
+
+
+def _offset_ns(anomaly: Anomaly) -> int:
+    """Return wall - monotonic time as it was when the anomaly was raised.
+
+    Not as it is now: the clock may have been set since, and all times of one anomaly shall go
+    together.
+    """
+    return anomaly.timestamp - anomaly.raised_ns

@@ -122,12 +122,7 @@ class Incidents:
         try:
             name = await incident.seal()
         except Exception as error:  # the boundary of an incident
-            self._tally.bundles["not sealed"] += 1
-            log.error(
-                "bundle not sealed, tried again at the next start: %s",
-                error,
-                exc_info=None if isinstance(error, OSError) else error,
-            )
+            self._leave(incident, error)
             return
         self._tally.bundles["sealed"] += 1
         self._tally.last_bundle = name
@@ -144,6 +139,19 @@ class Incidents:
             exc_info=None if is_expected else error,
         )
         self._cooldowns.give_back(incident.suppressed, incident.anomalies)
+
+    def _leave(self, incident: Incident, error: Exception) -> None:
+        """Leave to the clean-up what could not be sealed, and count what is lost with its place."""
+        self._tally.bundles["not sealed"] += 1
+        if isinstance(error, FileNotFoundError):
+            log.error("bundle lost, its directory is gone bundle=%s: %s", incident.name, error)
+            self._cooldowns.give_back(incident.suppressed, incident.anomalies)
+            return
+        log.error(
+            "bundle not sealed, tried again at each clean-up: %s",
+            error,
+            exc_info=None if isinstance(error, OSError) else error,
+        )
 
     def _cool_down(self, incident: Incident) -> None:
         now_ns = time.monotonic_ns()

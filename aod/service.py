@@ -253,12 +253,15 @@ class Service:
         while True:
             try:
                 with pulse.busy():
-                    await asyncio.to_thread(
-                        self._cleanup.sweep, time.time_ns(), time.monotonic_ns()
-                    )
+                    await asyncio.to_thread(self._tidy)
             except OSError as error:
                 log.error("cleanup failed, tried again later: %s", error)
             await asyncio.sleep(self._config.cleanup.cleanup_interval_sec)
+
+    def _tidy(self) -> None:
+        self._output.follow()
+        recover(self._output, render)
+        self._cleanup.sweep(time.time_ns(), time.monotonic_ns())
 
     async def _watch_ledger(self, pulse: Pulse) -> None:
         watch = Watch()

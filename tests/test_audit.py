@@ -137,3 +137,12 @@ async def test_a_bundle_that_is_deleted_is_noted(output: OutputDirectory) -> Non
         10,
         "age",
     )
+
+
+async def test_the_log_follows_a_directory_that_was_removed(output: OutputDirectory) -> None:
+    async with writing(output) as log:
+        output.path.rmdir()
+        await asyncio.to_thread(output.follow)
+        log.record("config", sha256="ab")
+
+    assert [line["sha256"] for line in lines(output)] == ["ab"]

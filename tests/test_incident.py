@@ -1,7 +1,9 @@
 """One incident, with real files and, where it matters, real children."""
 
 import asyncio
+import errno
 import json
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -283,15 +285,83 @@ async def test_a_disk_without_room_costs_actions_and_says_so(
     assert reasons == ({"the disk has no room for it"} if room < 3 else set())
 
 
-async def test_a_directory_that_is_gone_is_an_oserror(
+async def test_below_min_free_only_manifest_and_summary_are_kept(
+    output: OutputDirectory, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "free_bytes", lambda: MIB - 1)
+
+    manifest = await sealed(make_incident(make_config(output.path, min_free_mb=1)), output)
+
+    summary = await asyncio.to_thread(read_member, output.path / f"{NAME}.tar.zst", "summary.txt")
+    assert manifest["files"].keys() == {"summary.txt"}
+    assert manifest["anomalies"][0]["count"] == 1
+    assert manifest["disk"]["min_free_bytes"] == MIB
+    assert set(manifest["disk"]["left_out"]) == {"dmesg", "stats", "mounts", "events"}
+    assert b"The disk was short of room" in summary
+
+
+async def test_what_one_incident_reserves_the_next_one_does_not_get(
+    output: OutputDirectory, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(output.path)
+    cap_bytes = int(config.watcher.action_max_mb * MIB)
+    monkeypatch.setattr(output, "free_bytes", lambda: 9 * cap_bytes)
+    first, second = make_incident(config), make_incident(config, make_anomaly("error", 5))
+    await first.collect(output)
+
+    short = await sealed(second, output)
+    await first.seal()
+
+    assert short["disk"]["reserved_bytes"] > 6 * cap_bytes
+    assert states(short) == {"stats": "ok", "mounts": "skipped"}
+    assert output.reservations.still_bytes(output) == 0
+
+
+async def test_a_directory_that_is_gone_is_made_anew(
     output: OutputDirectory, script: Script
 ) -> None:
     output.path.rmdir()
 
-    with pytest.raises(FileNotFoundError):
+    manifest = await sealed(make_incident(make_config(output.path)), output)
+
+    assert states(manifest) == {"dmesg": "ok", "stats": "ok"}
+
+
+async def test_a_bundle_that_cannot_be_opened_leaves_nothing(
+    output: OutputDirectory, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "rename", refuses)
+
+    with pytest.raises(OSError, match="quota"):
         await make_incident(make_config(output.path)).collect(output)
 
+    assert names_in(output.path) == []
     assert output.open_names == set()
+    assert output.reservations.still_bytes(output) == 0
+
+
+async def test_a_clock_that_is_set_while_collecting_does_not_move_the_events(
+    output: OutputDirectory, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offsets: list[int] = []
+
+    def describe(anomaly: Anomaly, offset_ns: int) -> list[dict[str, Any]]:
+        offsets.append(offset_ns)
+        return []
+
+    now_ns = time.time_ns()
+    for step_ns in (0, 3_600_000_000_000):
+        monkeypatch.setattr(time, "time_ns", lambda step_ns=step_ns: now_ns + step_ns)
+        first = make_anomaly().stamped(77)
+        manifest = await sealed(
+            make_incident(make_config(output.path), first, describe=describe), output
+        )
+        assert manifest["wall_minus_monotonic_ns"] == 77
+
+    assert set(offsets) == {77}
 
 
 async def test_a_seal_that_fails_leaves_the_directory(

@@ -1,7 +1,7 @@
 """From anomalies to bundles, with what is held back between them."""
 
 import asyncio
-import os
+import shutil
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -145,15 +145,16 @@ async def test_a_bundle_that_cannot_be_opened_costs_that_bundle_only(
     output: OutputDirectory, script: Script, told: Told
 ) -> None:
     incidents, channel = make_incidents(make_config(output.path), output), Channel[Anomaly](10)
-    good_fd, output.fd = output.fd, os.open("/proc/self", os.O_RDONLY)  # nothing can be made there
+    elsewhere = output.path.rename(output.path.with_name("elsewhere"))
+    output.path.symlink_to(elsewhere)  # a link is refused
 
     async with asyncio.TaskGroup() as group:
         group.create_task(incidents.run(channel))
         channel.send(make_anomaly())
         channel.send(make_anomaly("error"))
         await told.until("bundle not opened anomaly=latency")
-        os.close(output.fd)
-        output.fd = good_fd
+        output.path.unlink()
+        elsewhere.rename(output.path)
         channel.send(make_anomaly("error-2", 5))
         channel.close()
 
@@ -181,6 +182,55 @@ async def test_a_seal_that_fails_leaves_the_rest_working(
 
     assert "bundle not sealed" in caplog.text
     assert names_in(output.path) == ["aod_0000000000000000005.tar.zst", "aod_0000000001000000000"]
+
+
+async def test_a_directory_that_is_removed_while_collecting_costs_that_bundle_and_is_told(
+    output: OutputDirectory, script: Script, told: Told
+) -> None:
+    async def removes(context: Context, out: Output) -> Outcome:
+        if not told.count("bundle lost"):
+            await asyncio.to_thread(shutil.rmtree, output.path)
+        return Outcome()
+
+    script["dmesg"] = removes
+    incidents = make_incidents(make_config(output.path), output)
+    await handle(incidents, make_anomaly())
+    await handle(incidents, make_anomaly("error", 5))
+
+    (manifest,) = await manifests(output)
+    assert told.count("bundle lost, its directory is gone") == 1
+    assert told.count("output directory was removed") == 1
+    assert [held["name"] for held in manifest["suppressed_since_last"]] == ["latency"]
+    assert output.path.stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_directory_that_is_moved_takes_its_open_bundle_along(
+    output: OutputDirectory, script: Script, told: Told
+) -> None:
+    begun, moved, channel = asyncio.Event(), asyncio.Event(), Channel[Anomaly](10)
+    elsewhere = output.path.with_name("elsewhere")
+
+    async def waits(context: Context, out: Output) -> Outcome:
+        begun.set()
+        await moved.wait()
+        return Outcome()
+
+    script["dmesg"] = waits
+    incidents = make_incidents(make_config(output.path), output)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(incidents.run(channel))
+        channel.send(make_anomaly())
+        await begun.wait()
+        output.path.rename(elsewhere)
+        await asyncio.to_thread(output.follow)
+        moved.set()
+        await told.until("bundle sealed")
+        channel.send(make_anomaly("error", 5))
+        channel.close()
+
+    assert names_in(elsewhere) == ["aod_0000000001000000000.tar.zst"]
+    assert names_in(output.path) == ["aod_0000000000000000005.tar.zst"]
+    assert told.count("left_behind=aod_0000000001000000000") == 1
 
 
 async def test_a_shutdown_seals_the_open_incident_within_its_grace(

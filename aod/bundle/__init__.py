@@ -1,16 +1,20 @@
 """The bundle: the evidence of one incident, and the directory that holds them all."""
 
 from aod.bundle.archive import MANIFEST, SUMMARY, read_manifest, read_member
-from aod.bundle.bundle import COLUMNS, Bundle, fit, recover
+from aod.bundle.bundle import COLUMNS, Bundle
 from aod.bundle.output import Entry, OutputDirectory
+from aod.bundle.recovery import recover
+from aod.bundle.room import EVENTS, Room, fit
 
 __all__ = [
     "COLUMNS",
+    "EVENTS",
     "MANIFEST",
     "SUMMARY",
     "Bundle",
     "Entry",
     "OutputDirectory",
+    "Room",
     "fit",
     "read_manifest",
     "read_member",

@@ -10,7 +10,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +19,8 @@ from typing import Any, Self
 import numpy as np
 
 from aod.bundle import archive, files
-from aod.bundle.archive import MANIFEST, SUMMARY
-from aod.bundle.output import SEALED, TEMPORARY, Entry, OutputDirectory
-from aod.errors import BundleError
+from aod.bundle.archive import MANIFEST
+from aod.bundle.output import SEALED, TEMPORARY, OutputDirectory
 from aod.events import Events
 
 log = logging.getLogger(__name__)
@@ -69,12 +68,22 @@ class Bundle:
     """One directory that is being filled; `seal` or `close` ends it. A context manager."""
 
     def __init__(self, output: OutputDirectory, name: str) -> None:
-        """Take over the directory `name`, which is there already."""
+        """Take over the directory `name`, which is there already.
+
+        Raises BlockingIOError when another process has it.
+        """
         self.name = name
         self._output = output
-        self._fd = files.open_directory(name, output.fd)
-        # Tells other processes (`aod collect` beside the service) that it is no leftover.
-        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its own descriptor: the output directory may be followed to another one meanwhile.
+        self._directory = os.dup(output.fd)
+        self._fd = -1
+        try:
+            self._fd = files.open_directory(name, self._directory)
+            # Tells other processes (`aod collect` beside the service) that it is no leftover.
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._close()
+            raise
         output.open_names.add(name)
 
     @classmethod
@@ -83,12 +92,35 @@ class Bundle:
 
         `timestamp` is nanoseconds since the epoch.
         """
-        while not (name := _make_directory(output, timestamp)):
+        while not (bundle := cls._try_create(output, timestamp)):
             timestamp += 1
-        bundle = cls(output, name)
-        os.fchmod(bundle._fd, 0o700)
-        os.fsync(output.fd)
+        try:
+            os.fchmod(bundle._fd, 0o700)
+            os.fsync(bundle._directory)
+        except OSError:
+            bundle.discard()
+            raise
         return bundle
+
+    @classmethod
+    def _try_create(cls, output: OutputDirectory, timestamp: int) -> Self | None:
+        name = _make_directory(output, timestamp)
+        if not name:
+            return None
+        try:
+            bundle = cls(output, name)
+        except (BlockingIOError, FileNotFoundError):
+            # Between mkdir and flock another process may take it for a leftover.
+            output.open_names.discard(name)
+            return None
+        except OSError:
+            output.open_names.discard(name)
+            files.remove(name, output.fd)
+            raise
+        if bundle._is_in_place():
+            return bundle
+        bundle.close()
+        return None
 
     @property
     def timestamp(self) -> int:
@@ -130,25 +162,40 @@ class Bundle:
         """Turn the directory into one file with `manifest`, and return that file.
 
         Fills `files` with size and SHA-256. When it fails (OSError), no part of the sealed
-        file stays, and the directory does, for `recover` at the next start.
+        file stays, and the directory does, for `recover`.
         """
         with self:
+            written_bytes = self._output.written_bytes(self.name)
+            self._output.reservations.settle(self.name, written_bytes)
             digests = archive.digests(self._fd)
             known = {name: asdict(digest) for name, digest in digests.items()}
             self.write_manifest({**manifest, "files": known})
             self._pack(digests)
             try:
-                self._output.remove(self.name)
+                files.remove(self.name, self._directory)
             except OSError as error:
                 log.warning("sealed, but its directory stays: %s: %s", self.name, error)
         return self.path.with_name(self.name + SEALED)
 
+    def read_manifest(self) -> dict[str, Any]:
+        """Return its manifest.json; raises FileNotFoundError, ValueError or BundleError."""
+        return archive.parse_manifest(archive.read_file(MANIFEST, self._fd), self.name)
+
+    def has_sealed_file(self) -> bool:
+        """Tell whether its sealed file is there already."""
+        return _exists(self.name + SEALED, self._directory)
+
+    def discard(self) -> None:
+        """Remove the directory and let go; what cannot be removed is left to `recover`."""
+        with self, contextlib.suppress(OSError):
+            files.remove(self.name, self._directory)
+
     def close(self) -> None:
         """Let go of the directory as it is; nothing when that was done."""
         if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+            self._close()
             self._output.open_names.discard(self.name)
+            self._output.reservations.release(self.name)
 
     def __enter__(self) -> Self:
         return self
@@ -161,8 +208,21 @@ class Bundle:
     ) -> None:
         self.close()
 
+    def _close(self) -> None:
+        for fd in (self._fd, self._directory):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._directory = -1
+
+    def _is_in_place(self) -> bool:
+        try:
+            there = os.stat(self.name, dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(there, os.fstat(self._fd))
+
     def _pack(self, digests: Mapping[str, archive.Digest]) -> None:
-        directory, temporary = self._output.fd, self.name + TEMPORARY
+        directory, temporary = self._directory, self.name + TEMPORARY
         files.unlink_missing(temporary, directory)
         try:
             with os.fdopen(files.create(temporary, directory), "wb") as file:
@@ -175,48 +235,6 @@ class Bundle:
             files.unlink_missing(temporary, directory)
             raise
         os.fsync(directory)
-
-
-def recover(
-    output: OutputDirectory, render: Callable[[Mapping[str, Any]], str] | None = None
-) -> list[str]:
-    """Bring what an earlier run left to an end; return the names that were dealt with.
-
-    A sealed file wins over its directory; a directory with a manifest is sealed as
-    `interrupted`, with a new summary made by `render`; one without is removed. Every step
-    can be repeated, so being killed in it is harmless. What fails is logged and left.
-    """
-    done = []
-    for name in output.temporaries():
-        with _survived(name):
-            output.remove(name)
-            done.append(name)
-    entries = output.entries()
-    sealed = {entry.timestamp for entry in entries if entry.is_sealed}
-    for entry in entries:
-        if entry.is_sealed or output.is_open(entry.name):
-            continue
-        with _survived(entry.name):
-            _recover(output, entry, entry.timestamp in sealed, render)
-            done.append(entry.name)
-    return done
-
-
-def fit(
-    action_caps: Mapping[str, int], free_bytes: int, reserved_bytes: int, min_free_bytes: int
-) -> tuple[list[str], list[str]]:
-    """Return which actions the disk has room for, and which it has not.
-
-    `action_caps` is the most bytes each may write, `reserved_bytes` what open incidents may
-    still write. The largest are dropped first; of equals, the last named.
-    """
-    left = free_bytes - reserved_bytes - min_free_bytes
-    kept, dropped = list(action_caps), []
-    while kept and sum(action_caps[name] for name in kept) > left:
-        largest = max(reversed(kept), key=action_caps.__getitem__)
-        kept.remove(largest)
-        dropped.append(largest)
-    return kept, dropped
 
 
 def _make_directory(output: OutputDirectory, timestamp: int) -> str:
@@ -247,40 +265,3 @@ def _exists(name: str, dir_fd: int) -> bool:
 def _flags(row: Mapping[str, object]) -> list[str]:
     flags = row.get("flags", ())
     return [str(flag) for flag in flags] if isinstance(flags, (list, tuple)) else []
-
-
-def _recover(
-    output: OutputDirectory,
-    entry: Entry,
-    is_sealed: bool,
-    render: Callable[[Mapping[str, Any]], str] | None,
-) -> None:
-    manifest = None if is_sealed else _leftover_manifest(output, entry.name)
-    if manifest is None:
-        output.remove(entry.name)
-        log.info("leftover removed: name=%s sealed=%s", entry.name, is_sealed)
-        return
-    manifest["state"] = "interrupted"
-    with Bundle(output, entry.name) as bundle:
-        if render:
-            bundle.write(SUMMARY, render(manifest).encode(errors="backslashreplace"))
-        bundle.seal(manifest)
-    log.info("leftover sealed as interrupted: name=%s", entry.name)
-
-
-def _leftover_manifest(output: OutputDirectory, name: str) -> dict[str, Any] | None:
-    fd = files.open_directory(name, output.fd)
-    try:
-        return archive.parse_manifest(archive.read_file(MANIFEST, fd), name)
-    except (FileNotFoundError, BundleError, ValueError):
-        return None
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def _survived(name: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        log.warning("leftover stays, tried again at the next start: name=%s: %s", name, error)

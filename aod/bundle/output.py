@@ -3,11 +3,14 @@
 All of it is blocking: a coroutine calls it through asyncio.to_thread.
 """
 
+import contextlib
+import errno
 import fcntl
 import logging
 import os
 import re
 import stat
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,12 +18,14 @@ from typing import Self
 
 from aod import private
 from aod.bundle import files
+from aod.bundle.room import Reservations
 from aod.errors import SurroundingsError
 
 log = logging.getLogger(__name__)
 
 SEALED = ".tar.zst"
 TEMPORARY = ".tar.zst.tmp"
+MOUNTINFO = Path("/proc/self/mountinfo")
 
 _OURS = re.compile(r"aod_(\d{19})(\.tar\.zst|\.tar\.zst\.tmp)?", re.ASCII)
 
@@ -43,6 +48,11 @@ class OutputDirectory:
         self.fd = fd
         self.open_names: set[str] = set()
         """Directories that are being collected into or sealed: never cleaned up."""
+        self.reservations = Reservations()
+        self.troubled: set[str] = set()
+        """Leftovers that could not be dealt with, and were told."""
+        self._is_locked = False
+        self._following = threading.Lock()
 
     @classmethod
     def open(cls, path: Path, *, create: bool = True) -> Self:
@@ -72,6 +82,28 @@ class OutputDirectory:
                 f"cannot use the output directory {self.path}: another aod writes to it "
                 "(stop that one, or set another aod_output_dir)"
             ) from error
+        self._is_locked = True
+
+    def follow(self) -> bool:
+        """Take the directory that stands at the path now; tell whether that is another one.
+
+        It is made when there is none, and claimed when the one before was. The descriptor
+        keeps its number, so that whoever holds it follows; open bundles stay with the one that
+        they are in. Raises OSError when it is not to be had: a link, a share, another aod's.
+        """
+        with self._following:
+            _refuse_share(self.path)
+            if self._is_at_path():
+                return False
+            was = "replaced" if os.path.lexists(self.path) else "removed"
+            try:
+                self._take_over()
+            except SurroundingsError as error:
+                code = getattr(error.__cause__, "errno", None) or errno.EIO
+                raise OSError(code, str(error)) from error
+        behind = ",".join(sorted(self.open_names)) or "none"
+        log.warning("output directory was %s: path=%s left_behind=%s", was, self.path, behind)
+        return True
 
     def is_open(self, name: str) -> bool:
         """Tell whether a bundle's directory is being collected into, by whichever process."""
@@ -93,6 +125,28 @@ class OutputDirectory:
         """Return what its filesystem has left for unprivileged use."""
         status = os.statvfs(self.fd)
         return status.f_bavail * status.f_frsize
+
+    def written_bytes(self, name: str) -> int:
+        """Return the size of a bundle's directory and of its half-written sealed file."""
+        written = 0
+        for measure, each in ((self._directory_bytes, name), (self._file_bytes, name + TEMPORARY)):
+            with contextlib.suppress(OSError):
+                written += measure(each)
+        return written
+
+    def others_bytes(self) -> int:
+        """Return what the open bundles of other processes may still write.
+
+        Their limits are not known here: each is taken to grow by its present size, which is
+        what its sealed file may need.
+        """
+        return sum(
+            entry.bytes
+            for entry in self.entries()
+            if not entry.is_sealed
+            and entry.name not in self.open_names
+            and self.is_open(entry.name)
+        )
 
     def entries(self) -> list[Entry]:
         """Return the bundles, oldest first; only real files and directories of our own."""
@@ -122,6 +176,20 @@ class OutputDirectory:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _is_at_path(self) -> bool:
+        try:
+            there = self.path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return os.path.samestat(there, os.fstat(self.fd))
+
+    def _take_over(self) -> None:
+        with type(self).open(self.path) as successor:
+            if self._is_locked:
+                successor.lock()
+            # The claim is the open file's: it lives on in the copy.
+            os.dup2(successor.fd, self.fd, inheritable=False)
 
     def _entry(self, name: str) -> Entry | None:
         match = _OURS.fullmatch(name)
@@ -154,6 +222,13 @@ class OutputDirectory:
             return sum(status.st_size for status in files.regular_files(fd).values())
         finally:
             os.close(fd)
+
+
+def _refuse_share(path: Path) -> None:
+    from aod.config.outputdir import share_problems  # lazy: pydantic is slow to load
+
+    for problem in share_problems(path, MOUNTINFO.read_text(errors="surrogateescape")):
+        raise OSError(errno.EREMOTE, problem)
 
 
 def _cannot_open(path: Path, error: OSError) -> str:

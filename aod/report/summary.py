@@ -33,7 +33,7 @@ _VERBS = {"latency": "slow", "error": "failed", "reconnect": "lost", "credits": 
 
 _STATES = {
     "collecting": "Not complete: it is still being collected.",
-    "interrupted": "Not complete: aod ended while it was being collected.",
+    "interrupted": "Not complete: aod ended, or the disk refused, before all was collected.",
 }
 
 
@@ -299,10 +299,26 @@ def _collected(manifest: Manifest) -> list[str]:
         ]
         for name, result in sorted(actions.items(), key=lambda i: i[1].get("state") != "ok")
     ]
+    short = _short_of_room(manifest.get("disk", {}))
     if not rows:
-        return ["COLLECTED", "No action was run: the events are all there is."]
+        return ["COLLECTED", "No action was run: the events are all there is.", *short]
     columns = ["action", "state", "file", ">size", ">took", "note"]
-    return [f"COLLECTED ({_states(actions)})", *text.table(columns, rows)]
+    return [f"COLLECTED ({_states(actions)})", *text.table(columns, rows), *short]
+
+
+def _short_of_room(disk: Mapping[str, Any]) -> list[str]:
+    """Say what was left out because the disk was short of room, and why that much."""
+    left_out = [text.printable(str(name)) for name in disk.get("left_out", ())]
+    if not left_out:
+        return []
+    reserved = text.size(disk.get("reserved_bytes", 0))
+    kept_free = text.size(disk.get("min_free_bytes", 0))
+    told = (
+        f"The disk was short of room: {text.size(disk.get('free_bytes', 0))} free, of which open "
+        f"bundles had reserved {reserved} and {kept_free} stay free (min_free_mb). "
+        f"Left out: {', '.join(left_out)}."
+    )
+    return _wrap(told)
 
 
 def _states(actions: Mapping[str, Mapping[str, Any]]) -> str:

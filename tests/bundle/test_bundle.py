@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,11 @@ from aod.bundle import (
     OutputDirectory,
     archive,
     files,
-    fit,
     read_manifest,
     read_member,
-    recover,
 )
 from tests import events
+from tests.disk import small_disk
 from tests.report import manifests
 
 STAMP = manifests.RAISED
@@ -44,18 +43,8 @@ def output(tmp_path: Path) -> Iterator[OutputDirectory]:
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[OutputDirectory]:
     """An output directory on a filesystem of 256 KiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small filesystem")
-    mount = tmp_path / "tiny"
-    mount.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", str(mount)]
-    if subprocess.run(command, check=False).returncode:
-        pytest.skip("mount is not allowed here")
-    try:
-        with OutputDirectory.open(mount) as opened:
-            yield opened
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)
+    with small_disk(tmp_path / "tiny", kib=256) as mount, OutputDirectory.open(mount) as opened:
+        yield opened
 
 
 def names(output: OutputDirectory) -> list[str]:
@@ -222,7 +211,7 @@ def test_an_old_half_sealed_file_does_not_hinder_sealing(output: OutputDirectory
 
     Bundle.create(output, STAMP).seal(MANIFEST)
 
-    assert names(output) == SEALED
+    assert names(output) == [f"{NAME}.tar.zst"]
 
 
 def test_a_full_disk_leaves_the_directory_and_no_half_file(tiny: OutputDirectory) -> None:
@@ -246,158 +235,3 @@ def test_a_full_disk_keeps_the_old_version_of_a_file(tiny: OutputDirectory) -> N
 
         assert (bundle.path / "state.txt").read_bytes() == b"old"
         assert files.names(bundle._fd) == ["state.txt"]
-
-
-def test_recovery_on_a_full_disk_leaves_the_leftover_for_later(tiny: OutputDirectory) -> None:
-    with Bundle.create(tiny, STAMP) as bundle:
-        bundle.write_manifest(MANIFEST)
-        bundle.write("random.bin", os.urandom(150_000))
-
-    assert recover(tiny) == []
-    assert names(tiny) == [NAME]
-
-
-def with_manifest(output: OutputDirectory) -> None:
-    with Bundle.create(output, STAMP) as bundle:
-        bundle.write("dmesg.txt", b"kept")
-        bundle.write_manifest(MANIFEST)
-
-
-def without_manifest(output: OutputDirectory) -> None:
-    with Bundle.create(output, STAMP) as bundle:
-        bundle.write("dmesg.txt", b"lost")
-
-
-def with_half_manifest(output: OutputDirectory) -> None:
-    without_manifest(output)
-    (output.path / NAME / ".manifest.json.tmp").write_bytes(b'{"format"')
-
-
-def with_half_sealed(output: OutputDirectory) -> None:
-    with_manifest(output)
-    (output.path / f"{NAME}.tar.zst.tmp").write_bytes(b"half")
-
-
-def with_sealed_beside_it(output: OutputDirectory) -> None:
-    with_manifest(output)
-    (output.path / f"{NAME}.tar.zst").write_bytes(b"sealed")
-
-
-def with_half_removed_directory(output: OutputDirectory) -> None:
-    without_manifest(output)
-    (output.path / f"{NAME}.tar.zst").write_bytes(b"sealed")
-
-
-SEALED = [f"{NAME}.tar.zst"]
-LEFTOVERS: Mapping[Callable[[OutputDirectory], None], list[str]] = {
-    with_manifest: SEALED,
-    without_manifest: [],
-    with_half_manifest: [],
-    with_half_sealed: SEALED,
-    with_sealed_beside_it: SEALED,
-    with_half_removed_directory: SEALED,
-}
-"""Where a kill can strike, and what is there after the next start."""
-
-
-@pytest.mark.parametrize("leave", LEFTOVERS, ids=lambda leave: leave.__name__)
-def test_a_leftover_is_brought_to_an_end(
-    output: OutputDirectory, leave: Callable[[OutputDirectory], None]
-) -> None:
-    leave(output)
-
-    done = recover(output)
-
-    assert done
-    assert names(output) == LEFTOVERS[leave]
-    assert recover(output) == []
-
-
-def test_a_leftover_is_sealed_as_interrupted_with_a_new_summary(output: OutputDirectory) -> None:
-    with_manifest(output)
-
-    recover(output, lambda manifest: f"state {manifest['state']}")
-
-    sealed = output.path / SEALED[0]
-    assert read_manifest(sealed)["state"] == "interrupted"
-    assert read_member(sealed, "summary.txt") == b"state interrupted"
-    assert read_member(sealed, "dmesg.txt") == b"kept"
-
-
-def test_a_sealed_file_is_not_touched_by_recovery(output: OutputDirectory) -> None:
-    with_sealed_beside_it(output)
-
-    recover(output)
-
-    assert (output.path / SEALED[0]).read_bytes() == b"sealed"
-
-
-def test_recovery_leaves_what_another_process_is_collecting(output: OutputDirectory) -> None:
-    with Bundle.create(output, STAMP) as bundle, OutputDirectory.open(output.path) as later:
-        bundle.write_manifest(MANIFEST)
-
-        assert recover(later) == []
-    assert names(output) == [NAME]
-
-
-def test_recovery_leaves_what_is_open_and_what_is_not_ours(output: OutputDirectory) -> None:
-    others = ["notes.txt", "aod_1", "aod_1.tar.zst.tmp", "x.tmp"]
-    for name in others:
-        (output.path / name).touch()
-
-    with Bundle.create(output, STAMP):
-        assert recover(output) == []
-
-        assert names(output) == sorted([*others, NAME])
-
-
-def test_a_kill_while_sealing_is_made_good_at_the_next_start(
-    output: OutputDirectory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with_manifest(output)
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "rename", _killed)
-        with pytest.raises(KeyboardInterrupt):
-            recover(output)
-
-    assert recover(output) == [NAME]
-    assert names(output) == SEALED
-
-
-def test_a_leftover_that_cannot_be_read_stays_and_does_not_end_the_start(
-    output: OutputDirectory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    with_manifest(output)
-    monkeypatch.setattr(archive, "read_file", _unreadable)
-
-    assert recover(output) == []
-    assert names(output) == [NAME]
-    assert "leftover stays" in caplog.text
-
-
-def _killed(*arguments: object, **options: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _unreadable(*arguments: object) -> bytes:
-    raise OSError(5, "Input/output error")
-
-
-CAPS = {"dmesg": 10, "tcpdump": 40, "journalctl": 20, "stats": 10}
-
-
-@pytest.mark.parametrize(
-    ("free_bytes", "kept", "dropped"),
-    [
-        (180, ["dmesg", "tcpdump", "journalctl", "stats"], []),
-        (179, ["dmesg", "journalctl", "stats"], ["tcpdump"]),
-        (139, ["dmesg", "stats"], ["tcpdump", "journalctl"]),
-        (119, ["dmesg"], ["tcpdump", "journalctl", "stats"]),
-        (100, [], ["tcpdump", "journalctl", "stats", "dmesg"]),
-        (0, [], ["tcpdump", "journalctl", "stats", "dmesg"]),
-    ],
-)
-def test_the_largest_actions_go_first_when_the_disk_is_short(
-    free_bytes: int, kept: list[str], dropped: list[str]
-) -> None:
-    assert fit(CAPS, free_bytes, reserved_bytes=30, min_free_bytes=70) == (kept, dropped)

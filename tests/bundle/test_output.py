@@ -1,11 +1,13 @@
 """Tests of aod.output."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from aod.bundle.files import names
 from aod.bundle.output import Entry, OutputDirectory
 from aod.errors import SurroundingsError
 
@@ -131,3 +133,92 @@ def test_a_directory_that_others_can_write_is_read_and_not_written(tmp_path: Pat
     OutputDirectory.open(tmp_path, create=False).close()
     with pytest.raises(SurroundingsError, match=r"cannot use .* others can write to it"):
         OutputDirectory.open(tmp_path)
+
+
+def test_a_directory_at_its_path_is_kept(output: OutputDirectory) -> None:
+    assert not output.follow()
+
+
+@pytest.mark.parametrize("was", ["removed", "replaced"])
+def test_a_directory_that_is_gone_is_followed_with_its_claim(
+    output: OutputDirectory, caplog: pytest.LogCaptureFixture, was: str
+) -> None:
+    output.lock()
+    fd = output.fd
+    output.path.rename(output.path.with_name("elsewhere"))
+    if was == "replaced":
+        output.path.mkdir(mode=0o700)
+
+    assert output.follow()
+
+    assert not output.follow()
+    assert output.fd == fd
+    assert os.path.samestat(os.fstat(fd), output.path.stat())
+    assert not os.get_inheritable(fd)
+    assert output.path.stat().st_mode & 0o777 == 0o700
+    assert f"output directory was {was}" in caplog.text
+    with (
+        OutputDirectory.open(output.path) as other,
+        pytest.raises(SurroundingsError, match="another aod writes to it"),
+    ):
+        other.lock()
+
+
+def test_the_claim_of_a_directory_that_is_gone_ends(output: OutputDirectory) -> None:
+    output.lock()
+    elsewhere = output.path.rename(output.path.with_name("elsewhere"))
+    output.follow()
+
+    with OutputDirectory.open(elsewhere) as other:
+        other.lock()
+
+
+def test_a_directory_that_another_aod_has_claimed_is_not_followed(output: OutputDirectory) -> None:
+    output.lock()
+    output.path.rename(output.path.with_name("elsewhere"))
+
+    with OutputDirectory.open(output.path) as other:
+        other.lock()
+        with pytest.raises(BlockingIOError, match="another aod writes to it"):
+            output.follow()
+
+    assert output.follow()
+
+
+def test_a_link_in_its_place_is_not_followed(output: OutputDirectory, tmp_path: Path) -> None:
+    elsewhere = output.path.rename(tmp_path / "elsewhere")
+    output.path.symlink_to(elsewhere)
+
+    with pytest.raises(OSError, match="it is a link"):
+        output.follow()
+
+    assert os.path.samestat(os.fstat(output.fd), elsewhere.stat())
+
+
+def test_a_share_that_is_mounted_over_it_is_not_even_looked_at(
+    output: OutputDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    root = "1 0 8:1 / / rw - ext4 /dev/sda1 rw"
+    share = f"2 1 0:50 / {output.path} rw - cifs //nas/media rw"
+    mounts.write_text(f"{root}\n{share}\n")
+    monkeypatch.setattr("aod.bundle.output.MOUNTINFO", mounts)
+    monkeypatch.setattr(Path, "lstat", lambda path: pytest.fail(f"looked at {path}"))
+
+    with pytest.raises(OSError, match="lies on the cifs mount"):
+        output.follow()
+
+
+def test_another_filesystem_that_is_mounted_over_it_is_followed(output: OutputDirectory) -> None:
+    (output.path / "below").touch()
+    command = ["mount", "-t", "tmpfs", "-o", "mode=0700", "tmpfs", str(output.path)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False).returncode:
+        pytest.skip("only root can mount a filesystem")
+    try:
+        followed = [output.follow(), names(output.fd)]
+    finally:
+        subprocess.run(["umount", "-l", str(output.path)], check=True)
+
+    assert followed == [True, []]
+    assert output.follow()
+    assert names(output.fd) == ["below"]

@@ -139,6 +139,12 @@ def manifest(anomalies: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
         "suppressed_since_last": [],
         "actions": ACTIONS,
         "lost": {"events": 0, "anomalies": 0},
+        "disk": {
+            "free_bytes": 90 << 30,
+            "reserved_bytes": 0,
+            "min_free_bytes": 512 << 20,
+            "left_out": [],
+        },
         "wall_minus_monotonic_ns": RAISED - 5_000 * SECOND,
         "host": {
             "name": "plex1",

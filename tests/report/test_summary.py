@@ -86,6 +86,20 @@ def test_a_bundle_with_neither_events_nor_actions_is_still_told() -> None:
     assert "No action was run" in summary
 
 
+def test_what_the_disk_had_no_room_for_is_told_with_its_reason() -> None:
+    disk = {
+        "free_bytes": 530 << 20,
+        "reserved_bytes": 40 << 20,
+        "min_free_bytes": 512 << 20,
+        "left_out": ["tcpdump", "events"],
+    }
+
+    summary = " ".join(render(manifest([anomaly("latency", slow(3))], disk=disk)).split())
+
+    assert "short of room: 530 MiB free, of which open bundles had reserved 40.0 MiB" in summary
+    assert "512 MiB stay free (min_free_mb). Left out: tcpdump, events." in summary
+
+
 @pytest.mark.parametrize("state", ["collecting", "interrupted"])
 def test_an_unfinished_bundle_does_not_claim_that_nothing_was_lost(state: str) -> None:
     summary = render(manual() | {"state": state})
