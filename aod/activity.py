@@ -1,7 +1,7 @@
 """What goes on: two samples of the kernel's counters, and what lies between them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -18,11 +18,15 @@ Key: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """What was counted of one Key; `latency` has shape (BUCKETS,), as in struct aod_counter."""
+    """What was counted of one Key; `latency` has shape (BUCKETS,), as in struct aod_counter.
+
+    `total_ns` is the sum of all latencies.
+    """
 
     requests: int
     errors: int
     bytes: int
+    total_ns: int
     longest_ns: int
     latency: NDArray[np.int64]
 
@@ -66,7 +70,7 @@ class Snapshot:
     total: Activity
 
 
-NOTHING = Counter(0, 0, 0, 0, np.zeros(BUCKETS, np.int64))
+NOTHING = Counter(0, 0, 0, 0, 0, np.zeros(BUCKETS, np.int64))
 
 
 def activity(before: Sample, after: Sample, names: Names) -> list[Activity]:
@@ -100,10 +104,14 @@ def _between(before: Sample, after: Sample, key: Key) -> Counter:
     if new.requests < old.requests:  # the programs were loaded anew
         old = NOTHING
     latency = np.maximum(new.latency - old.latency, 0)
-    between = Counter(
-        new.requests - old.requests, new.errors - old.errors, new.bytes - old.bytes, 0, latency
+    return Counter(
+        new.requests - old.requests,
+        new.errors - old.errors,
+        new.bytes - old.bytes,
+        new.total_ns - old.total_ns,
+        _longest_ns(new.longest_ns, old.longest_ns, latency),
+        latency,
     )
-    return replace(between, longest_ns=_longest_ns(new.longest_ns, old.longest_ns, latency))
 
 
 def _longest_ns(new_ns: int, old_ns: int, latency: NDArray[np.int64]) -> int:

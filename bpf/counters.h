@@ -75,7 +75,7 @@ static __always_inline void count_latency(const struct aod_request_key *key,
 		count(AOD_COUNT_UNCOUNTED);
 		return;
 	}
-	__sync_fetch_and_add(&counter->requests, 1);
+	__sync_fetch_and_add(&counter->total_ns, latency_ns);
 	if (is_failure(request->status))
 		__sync_fetch_and_add(&counter->errors, 1);
 	if (request->payload_bytes)

@@ -176,7 +176,7 @@ struct aod_counter_key {
 };
 
 struct aod_counter {
-	__u64 requests;
+	__u64 total_ns;
 	__u64 errors; /* status of severity warning or error */
 	__u64 bytes;  /* payload of READ and WRITE */
 	__u64 longest_ns;

@@ -34,7 +34,8 @@ def counter(*latencies_us: int, errors: int = 0) -> Counter:
     for latency_us in latencies_us:
         latency[latency_us.bit_length() - 1] += 1
     longest_ns = max(latencies_us, default=0) * 1000
-    return Counter(len(latencies_us), errors, 0, longest_ns, latency)
+    total_ns = sum(latencies_us) * 1000
+    return Counter(len(latencies_us), errors, 0, total_ns, longest_ns, latency)
 
 
 def taken(

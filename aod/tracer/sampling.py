@@ -13,9 +13,10 @@ def sample(tracer: Tracer) -> Sample:
     """Read the counters and the open requests; blocks."""
     time_ns = time.monotonic_ns()
     keys, counters = tracer.counters()
-    names = ("requests", "errors", "bytes", "longest_ns")
+    latency = counters["latency"].astype(np.int64)
+    names = ("errors", "bytes", "total_ns", "longest_ns")
     columns = [counters[name].tolist() for name in names]
-    counted = map(Counter, *columns, counters["latency"].astype(np.int64))
+    counted = map(Counter, latency.sum(axis=1).tolist(), *columns, latency)
     open_keys, requests = tracer.open_requests()
     in_flight: dict[Key, int] = {}
     for key in _keys(open_keys["connection_id"], requests):

@@ -421,8 +421,10 @@ def test_every_completed_request_is_counted_by_its_latency(fake: Fake) -> None:
     keys, counters = fake.tracer.counters()
 
     assert keys[["connection_id", "tree_id", "command"]].tolist() == [(1, 5, 5)]
-    assert counters[["requests", "errors", "bytes"]].tolist() == [(3, 1, 0)]
-    latencies_us = fake.events()["latency_ns"] // 1000
+    assert counters[["errors", "bytes"]].tolist() == [(1, 0)]
+    latencies_ns = fake.events()["latency_ns"]
+    assert counters["total_ns"].tolist() == [latencies_ns.sum()]
+    latencies_us = latencies_ns // 1000
     expected = np.bincount([int(us).bit_length() - 1 for us in latencies_us], minlength=28)
     assert counters["latency"][0].tolist() == expected.tolist()
 

@@ -28,8 +28,8 @@ class Samples:
         reads, writes = np.zeros(BUCKETS, np.int64), np.zeros(BUCKETS, np.int64)
         reads[13], writes[9] = 20 * self.taken, 100 * self.taken
         counters = {
-            (1, 5, READ): Counter(20 * self.taken, 0, 0, 15_000_000, reads),
-            (1, 5, WRITE): Counter(100 * self.taken, 2 * self.taken, 4096, 900_000, writes),
+            (1, 5, READ): Counter(20 * self.taken, 0, 0, 0, 15_000_000, reads),
+            (1, 5, WRITE): Counter(100 * self.taken, 2 * self.taken, 4096, 0, 900_000, writes),
         }
         self.taken += 1
         return Sample(self.taken * SECOND, counters, {(1, 5, READ): 3})
