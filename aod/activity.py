@@ -33,11 +33,15 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The counters since the load, and how many requests were open, at one CLOCK_MONOTONIC time."""
+    """The counters since the load, and how many requests were open, at one CLOCK_MONOTONIC time.
+
+    `load` tells the loads of cifs apart: with each the counters begin anew.
+    """
 
     time_ns: int
     counters: Mapping[Key, Counter]
     in_flight: Mapping[Key, int]
+    load: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from aod import actions, smb, systemd
+from aod import actions, metrics, smb, systemd
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.audit import Audit
@@ -33,7 +33,8 @@ from aod.events import Events, Kind
 from aod.filter import Filter, event_thresholds_ns, union
 from aod.incident import Surroundings, make_context
 from aod.incidents import Incidents, make_cooldowns
-from aod.manifest import describe_events
+from aod.manifest import describe_events, describe_versions
+from aod.metrics import Operations, Reading
 from aod.names import Names, Upkeep
 from aod.places import state_directory
 from aod.report.summary import render
@@ -114,6 +115,9 @@ class Service:
         self._detection = Detection(config, self._names, self._anomalies.send)
         self._tracer = Follower(_needed(self._detection.filter), climb)
         self._open_requests = OpenRequests(self._tracer, self._names)
+        self._operations = Operations(self._names)
+        self._tracer.on_unload = self._operations.add
+        self._exposing: list[asyncio.Task[None]] = []
         self._runner = Runner(config.watcher.max_concurrent_tasks)
         surroundings = Surroundings(
             self._describe,
@@ -163,9 +167,10 @@ class Service:
                 Component("incidents", lambda _: self._incidents.run(self._anomalies))
             )
             background = [supervisor.start(each) for each in self._background(orders)]
+            await self._expose()
             await orders.stop.wait()
             await self._finish(seeing, incidents)
-            for task in background:
+            for task in (*background, *self._exposing):
                 task.cancel()
 
     def _seeing(self) -> list[Component]:
@@ -185,6 +190,24 @@ class Service:
             Component("collect", partial(self._collect_when_told, orders), Policy.LASTING),
             Component("audit", lambda _: self._audit.run(), Policy.OPTIONAL),
             Component("names", lambda _: self._upkeep.run(), Policy.OPTIONAL),
+        ]
+
+    async def _expose(self) -> None:
+        """Serve and write the metrics that the config asks for, and no longer any others."""
+        for task in self._exposing:
+            task.cancel()
+        if self._exposing:
+            await asyncio.wait(self._exposing)
+        wanted = await asyncio.to_thread(
+            metrics.components,
+            self._config.metrics,
+            self._reading,
+            self._operations,
+            lambda: describe_versions(libbpf_version()),
+        )
+        self._exposing = [
+            self._supervisor.start(Component(name, partial(_without_pulse, run), Policy.OPTIONAL))
+            for name, run in wanted.items()
         ]
 
     def _start_judging(self, components: Iterable[Component]) -> None:
@@ -349,17 +372,21 @@ class Service:
         wanted = _needed(filter_of(lanes))
         await asyncio.to_thread(self._tracer.set_filter, wanted | self._tracer.wanted)
         self._start_judging(self._detection.swap(lanes))
-        self._change_config(config)
+        old = self._change_config(config)
         await asyncio.to_thread(self._tracer.set_filter, wanted)
+        if config.metrics != old.metrics or any(task.done() for task in self._exposing):
+            await self._expose()
         self._audit.record("config", sha256=config.fingerprint())
         log.info("config reloaded sha256=%s", config.fingerprint())
 
-    def _change_config(self, config: Config) -> None:
-        self._config = config
+    def _change_config(self, config: Config) -> Config:
+        """Go by another config from now on; return the old one."""
+        old, self._config = self._config, config
         self._incidents.change_config(config)
         self._runner.change_limit(config.watcher.max_concurrent_tasks)
         self._cleanup.limits = _limits(config)
         self._audit.is_enabled = config.audit.enabled
+        return old
 
     async def _finish(
         self, seeing: list[asyncio.Task[None]], incidents: asyncio.Task[None]
@@ -410,6 +437,21 @@ class Service:
             record=self._audit.record,
         )
 
+    def _reading(self) -> Reading:
+        sample, ledger = self._tracer.sample(), self._tracer.ledger()
+        # After the sample, so that what it holds has a name.
+        self._names.refresh()
+        tracer = self._tracer.tracer
+        return Reading(
+            sample,
+            asdict(ledger),
+            self._lost(ledger),
+            self._tally,
+            list(self._config.guardian.anomalies),
+            tracer.rung.number if tracer else 0,
+            len(tracer.attached) if tracer else 0,
+        )
+
     def _record_deletion(self, event: str, /, **facts: str | int) -> None:
         self._tally.deleted += 1
         self._audit.record(event, **facts)
@@ -420,6 +462,10 @@ class Service:
             "batches": self._detection.dropped,
             "anomalies": self._anomalies.dropped,
         }
+
+
+async def _without_pulse(run: metrics.Component, _: Pulse) -> None:
+    await run()
 
 
 def _needed(by_detectors: Filter) -> Filter:

@@ -21,7 +21,15 @@ LAYERS = (
     # Stages: what an incident puts together, and below it the parts.
     ("aod.incidents",),
     ("aod.incident",),
-    ("aod.tracer", "aod.detectors", "aod.actions", "aod.bundle", "aod.cleanup", "aod.report"),
+    (
+        "aod.tracer",
+        "aod.detectors",
+        "aod.actions",
+        "aod.bundle",
+        "aod.cleanup",
+        "aod.report",
+        "aod.metrics",
+    ),
     # Data.
     ("aod.supervisor", "aod.watchdog"),
     ("aod.config", "aod.audit", "aod.cooldown", "aod.manifest", "aod.channel", "aod.activity"),

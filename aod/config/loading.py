@@ -16,7 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from aod.config import environment, outputdir, yamlsource
+from aod.config import environment, metrics, outputdir, yamlsource
 from aod.config.problems import Origins, explain, tell
 from aod.config.tree import (
     Audit,
@@ -25,6 +25,7 @@ from aod.config.tree import (
     Guardian,
     Incidents,
     LatencyAnomaly,
+    Metrics,
     Tcpdump,
     Watcher,
 )
@@ -64,6 +65,7 @@ class Config(BaseSettings):
     tcpdump: Tcpdump = Field(default=Tcpdump(), description="the packet capture")
     cleanup: Cleanup = Field(default=Cleanup(), description="how long bundles are kept")
     audit: Audit = Field(default=Audit(), description="the record of what aod itself did")
+    metrics: Metrics = Field(default=Metrics(), description="numbers for Prometheus")
 
     @classmethod
     def settings_customise_sources(
@@ -125,7 +127,11 @@ class Loaded:
     def warnings(self) -> list[str]:
         """Return what is allowed and yet hardly meant, and what `aod run` would refuse."""
         exposed = self.origins.document.exposed
-        return [*([exposed] if exposed else []), *self._small_total()]
+        return [*([exposed] if exposed else []), *self._small_total(), *self._exposed_metrics()]
+
+    def _exposed_metrics(self) -> list[str]:
+        found = metrics.warnings(self.config.metrics)
+        return [tell(self.origins, ("metrics", key), message) for key, message in found]
 
     def _small_total(self) -> list[str]:
         config = self.config
@@ -171,6 +177,8 @@ def load_with_sources(
     except ValidationError as failure:
         problems += explain(failure, Config, origins)
     problems += _output_dir_problems(config, origins, mountinfo)
+    if config and not problems:
+        problems += _metrics_problems(config, origins, mountinfo)
     if config is None or problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     return Loaded(config, origins)
@@ -203,6 +211,12 @@ def _output_dir_problems(
     except OSError as error:
         found = [f"cannot be checked: {error}"]
     return [tell(origins, path, message) for message in found]
+
+
+def _metrics_problems(config: Config, origins: Origins, mountinfo: str | None) -> list[str]:
+    text = MOUNTINFO.read_text(errors="surrogateescape") if mountinfo is None else mountinfo
+    found = metrics.problems(config.metrics, text)
+    return [tell(origins, ("metrics", key), message) for key, message in found]
 
 
 def _written_output_dir(origins: Origins) -> Path | None:

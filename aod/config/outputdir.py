@@ -18,7 +18,9 @@ def problems(path: Path, mountinfo: str) -> list[str]:
     return share_problems(path, mountinfo) or output_dir_problems(path)
 
 
-def share_problems(path: Path, mountinfo: str) -> list[str]:
+def share_problems(
+    path: Path, mountinfo: str, why: str = "bundles must survive the share"
+) -> list[str]:
     """Return a line if the path, its links followed, lies on a mount that must not be touched."""
     mounts = all_mounts(mountinfo)
     try:
@@ -31,7 +33,7 @@ def share_problems(path: Path, mountinfo: str) -> list[str]:
     through = "" if real == PurePosixPath(path) else f" (it leads to {real})"
     return [
         f"{path} lies on the {mount.fstype} mount {mount.mount_point}{through}: "
-        "bundles must survive the share (give a local directory)"
+        f"{why} (give a local directory)"
     ]
 
 

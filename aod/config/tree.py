@@ -10,11 +10,13 @@ from aod.actions import NAMES
 from aod.config.values import (
     ERRORS,
     Actions,
+    Address,
     Code,
     CommandName,
     Name,
     Processes,
     Shares,
+    Textfile,
     count,
     number,
     text_of,
@@ -304,6 +306,21 @@ class Audit(Section):
     """The record of what aod itself did."""
 
     enabled: bool = Field(default=True, strict=True, description="whether the audit log is written")
+
+
+class Metrics(Section):
+    """Numbers for Prometheus."""
+
+    listen: Address | None = Field(
+        default=None,
+        description="address and port of the HTTP endpoint, none for off",
+        json_schema_extra={"allowed": "an IP address and a port, such as 127.0.0.1:9455"},
+    )
+    textfile: Textfile | None = Field(
+        default=None,
+        description="file for the textfile collector of node_exporter, none for off",
+        json_schema_extra={"allowed": "an absolute path whose name ends in .prom"},
+    )
 
 
 def _ns(milliseconds: float) -> int:

@@ -1,6 +1,7 @@
 """The kinds of values that a config has, each with its check and the words for what is allowed."""
 
 import errno
+import ipaddress
 import re
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from aod.smb import Command
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 SHARE = re.compile(r"(\\\\|//)([^/\\]+[/\\][^/\\]+|.*[*].*)|[*].*")
 """A share as a whole, or with a `*` that may stand for several parts."""
+PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
+MAX_PORT = 65_535
 COMM_CHARS = 15
 """What the kernel keeps of a thread's name (TASK_COMM_LEN - 1)."""
 ERRORS = {name: getattr(errno, name) for name in dir(errno) if name.startswith("E")}
@@ -66,6 +69,50 @@ def as_directory(value: Any) -> Path:
 def _is_clean(path: str) -> bool:
     parts = path.split("/")
     return path.isprintable() and path[:1] == "/" and path.strip("/") != "" and ".." not in parts
+
+
+def _textfile(value: Any) -> Path | None:
+    if value is None:
+        return None
+    if (
+        not isinstance(value, str | Path)
+        or not _is_clean(str(value))
+        or Path(value).suffix != ".prom"
+    ):
+        raise ValueError(
+            f"{shown(value)} is not allowed (allowed: an absolute path without .. whose name "
+            "ends in .prom, as node_exporter reads no other)"
+        )
+    return Path(value)
+
+
+def as_address(value: Any) -> tuple[str, int]:
+    """Split `127.0.0.1:9455` or `[::1]:9455`; raise ValueError with what is allowed."""
+    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    bare = host[1:-1] if host[:1] + host[-1:] == "[]" else host
+    try:
+        is_ipv6 = ipaddress.ip_address(bare).version == 6
+    except ValueError:
+        is_ipv6 = False
+        bare = ""
+    if not bare or is_ipv6 == (bare == host) or not PORT.fullmatch(port) or int(port) > MAX_PORT:
+        raise ValueError(
+            f"{shown(value)} is not allowed (allowed: an IP address and a port, such as "
+            "127.0.0.1:9455 or [::1]:9455)"
+        )
+    return bare, int(port)
+
+
+def is_loopback(value: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    return ipaddress.ip_address(as_address(value)[0]).is_loopback
+
+
+def _address(value: Any) -> str | None:
+    if value is None:
+        return None
+    as_address(value)
+    return str(value)
 
 
 def is_action(value: Any) -> bool:
@@ -141,6 +188,8 @@ def text_of(items: Iterable[Hashable]) -> str:
 
 
 Directory = Annotated[Path, BeforeValidator(as_directory)]
+Address = Annotated[str, BeforeValidator(_address)]
+Textfile = Annotated[Path, BeforeValidator(_textfile)]
 Name = Annotated[str, AfterValidator(_name)]
 Action = Annotated[str, BeforeValidator(_action)]
 Actions = Annotated[tuple[Action, ...], AfterValidator(unique)]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import asdict, replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aod.activity import Sample
 from aod.errors import TracerError
 from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Events
 from aod.filter import Filter
@@ -20,6 +22,7 @@ from aod.tracer.ledger import Ledger, ledger_of
 from aod.tracer.module import Module
 from aod.tracer.own import OwnProcesses
 from aod.tracer.program import Tracer
+from aod.tracer.sampling import sample
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,8 @@ class Follower:
 
     def __init__(self, wanted: Filter, climb: Climb = climb) -> None:
         self.own = OwnProcesses()
+        self.on_unload: Callable[[Sample], None] | None = None
+        """Called in a thread with the last sample of each load of cifs."""
         self._wanted = wanted
         self._climb = climb
         self._lock = threading.Lock()
@@ -43,6 +48,7 @@ class Follower:
         self._module: Module | None = None
         self._past = Ledger()
         self._unanswered = 0
+        self._loads = 0
 
     async def run(
         self,
@@ -145,6 +151,13 @@ class Follower:
                 return tracer.counters()
         return np.empty(0, COUNTER_KEY), np.empty(0, COUNTER)
 
+    def sample(self) -> Sample:
+        """Return the counters of this load of cifs, none of them while it is not loaded."""
+        with self._using() as tracer:
+            if tracer:
+                return replace(sample(tracer), load=self._loads)
+            return Sample(time.monotonic_ns(), {}, {}, self._loads)
+
     def forget(self, connection_id: int, message_id: int) -> bool:
         """Take a request out of what is open, as unanswered; return whether it was there."""
         with self._using() as tracer:
@@ -181,6 +194,7 @@ class Follower:
             if self._wanted is not wanted:  # changed while it was loaded
                 tracer.set_filter(self._wanted)
             self._tracer, self._module = tracer, found
+            self._loads += 1
 
     async def _unload(self, on_events: Callable[[Events], None]) -> None:
         tracer = self._tracer
@@ -192,6 +206,8 @@ class Follower:
         with self._lock:
             assert self._tracer
             ended = self._present(self._tracer)
+            if self.on_unload:
+                self.on_unload(replace(sample(self._tracer), in_flight={}, load=self._loads))
             # With cifs went its connections: nothing can be answered any more.
             self._past += replace(ended, unanswered=ended.unanswered + ended.open, open=0)
             self._unanswered = 0

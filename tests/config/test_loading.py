@@ -1,5 +1,6 @@
 """The config: every mistake is told with its place and what is allowed, all of them at once."""
 
+import importlib.util
 import json
 import re
 import typing
@@ -564,3 +565,58 @@ def test_any_environment_gives_a_config_or_a_config_error(
         load_with_sources(path, environ, LOCAL)
 
     assert "AOD_WATCHER__" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("listen: localhost:9455", "'localhost:9455' is not allowed (allowed: an IP address and"),
+        ('listen: "::1:9455"', "is not allowed"),
+        ('listen: "[127.0.0.1]:9455"', "is not allowed"),
+        ("listen: 127.0.0.1", "is not allowed"),
+        ("listen: 127.0.0.1:0", "is not allowed"),
+        ("listen: 127.0.0.1:65536", "is not allowed"),
+        ("listen: 9455", "9455 is not allowed"),
+        ("textfile: aod.prom", "'aod.prom' is not allowed (allowed: an absolute path"),
+        ("textfile: /var/lib/aod.txt", "whose name ends in .prom"),
+        ("textfile: /var/../aod.prom", "is not allowed"),
+        ("textfile: /mnt/a b/aod.prom", "lies on the cifs mount /mnt/a b: aod touches no share"),
+    ],
+)
+def test_metrics_that_cannot_be_had_are_refused(write: Write, line: str, what: str) -> None:
+    path = write(TEXT + f"metrics:\n  {line}\n")
+
+    with pytest.raises(ConfigError) as caught:
+        load_with_sources(path, {}, SHARE)
+
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{path}:29: metrics.{line.partition(':')[0]}: ")
+    assert what in problem
+
+
+def test_metrics_for_other_machines_and_without_a_directory_are_warned_of(write: Write) -> None:
+    text = 'metrics: {listen: "[::]:9455", textfile: /nowhere/aod.prom}\n'
+
+    warnings = load_with_sources(write(TEXT + text), {}, LOCAL).warnings()
+
+    assert "metrics.listen: [::]:9455 can be reached from other machines" in warnings[0]
+    assert "metrics.textfile: there is no directory /nowhere" in warnings[1]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9455", "[::1]:9455"])
+def test_metrics_on_a_loopback_address_are_no_matter(write: Write, address: str) -> None:
+    path = write(TEXT + "cleanup: {max_total_log_size_mb: 2048}\n")
+
+    loaded = load_with_sources(path, {"AOD_METRICS__LISTEN": address}, LOCAL)
+
+    assert (loaded.config.metrics.listen, loaded.warnings()) == (address, [])
+
+
+def test_metrics_without_their_package_are_refused_with_what_to_install(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    path = write(TEXT + "metrics: {listen: 127.0.0.1:9455}\n")
+
+    with pytest.raises(ConfigError, match=r"metrics\.listen: .*pip install 'aod\[metrics\]'"):
+        load_with_sources(path, {}, LOCAL)

@@ -10,8 +10,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from aod.activity import Sample
 from aod.errors import TracerError
-from aod.events import REQUEST, REQUEST_KEY, Count, Events, empty
+from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, Count, Events, empty
 from aod.filter import Filter
 from aod.tracer import module
 from aod.tracer.follower import Follower
@@ -63,6 +64,11 @@ class FakeTracer:
 
     def open_requests(self) -> tuple[Any, Any]:
         return np.zeros(1, REQUEST_KEY), np.zeros(1, REQUEST)
+
+    def counters(self) -> tuple[Any, Any]:
+        keys, counters = np.zeros(1, COUNTER_KEY), np.zeros(1, COUNTER)
+        counters["latency"][0, 10] = 4
+        return keys, counters
 
     def forget(self, connection_id: int, message_id: int) -> bool:
         return message_id == 1
@@ -222,3 +228,21 @@ async def test_at_its_end_what_is_in_the_ring_is_handed_over(kernel: Kernel) -> 
 
     assert [events.size for events in kernel.events] == [2, 1]
     assert kernel.tracers[0].calls == ["detach", "close"]
+
+
+async def test_the_counters_of_each_load_are_told_apart_and_handed_over_at_its_end(
+    kernel: Kernel,
+) -> None:
+    last: list[Sample] = []
+    kernel.follower.on_unload = last.append
+
+    async with following(kernel):
+        await kernel.look(Module(1, 0))
+        await kernel.look(None)
+        without = await asyncio.to_thread(kernel.follower.sample)
+        await kernel.look(Module(2, 0))
+        again = await asyncio.to_thread(kernel.follower.sample)
+
+    assert [(each.load, each.counters[0, 0, 0].requests) for each in last] == [(1, 4)]
+    assert (without.load, without.counters, last[0].in_flight) == (1, {}, {})
+    assert (again.load, again.counters[0, 0, 0].requests) == (2, 4)
