@@ -59,6 +59,10 @@ ALLOWED = {
         "aod.config",
         "aod.actions",
     ): "the config allows the names of the table, which imports nothing",
+    (
+        "aod.config",
+        "aod.detectors",
+    ): "a type of an installed package brings its own section",
 }
 """Imports that do not point down, each with its reason."""
 

@@ -1,15 +1,19 @@
 """The config: what a user may set, checked before anything starts."""
 
 from aod.config.loading import Config, Loaded, check_output_dir, load, load_with_sources
-from aod.config.tree import ErrorAnomaly, InflightAnomaly, LatencyAnomaly
+from aod.config.tree import AnomalySection, ErrorAnomaly, InflightAnomaly, LatencyAnomaly
+from aod.config.values import count, number
 
 __all__ = [
+    "AnomalySection",
     "Config",
     "ErrorAnomaly",
     "InflightAnomaly",
     "LatencyAnomaly",
     "Loaded",
     "check_output_dir",
+    "count",
     "load",
     "load_with_sources",
+    "number",
 ]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from aod import detectors
 from aod.config import environment, yamlsource
 from aod.config.yamlsource import KeyPath
 
@@ -120,7 +121,8 @@ def _explain_one(error: Any, model: type[BaseModel]) -> _Problem:
         case "missing":
             return _Problem(path, f"is missing (allowed: {_allowed(steps[-1])})")
         case "union_tag_invalid" | "union_tag_not_found":
-            return _bad_type(path, list(_members(steps[-1])), error["input"])
+            tags = dict.fromkeys([*_members(steps[-1]), *detectors.known_types()])
+            return _bad_type(path, list(tags), error["input"])
         case _ if names := _choices(steps[-1]):
             return _Problem(path, one_of(error["input"], names))
         case _:

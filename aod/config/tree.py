@@ -3,9 +3,19 @@
 from collections.abc import Hashable
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
-from aod import smb
+from aod import detectors, smb
 from aod.actions import NAMES
 from aod.config.values import (
     ERRORS,
@@ -234,10 +244,37 @@ Anomaly: TypeAlias = (
 )
 
 
+def _by_type(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Check the section of an anomaly whose type is that of an installed package by its own."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind in detectors.TABLE:
+        return value if isinstance(value, AnomalySection) else check(value)
+    try:
+        detector = detectors.third_party(kind)
+    except Exception as error:  # a third party's code: whatever it raises
+        raise ValueError(f"type {kind} cannot be loaded: {error!r}") from error
+    if detector is None:
+        return check(value)
+    try:
+        return detector.Section.model_validate(value)
+    except ValidationError as failure:
+        errors = failure.errors(include_url=False, include_input=False)
+        told = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in errors]
+        raise ValueError("; ".join(told)) from failure
+
+
+AnyAnomaly: TypeAlias = SerializeAsAny[
+    Annotated[
+        Annotated[Anomaly, Field(discriminator="type")],
+        WrapValidator(_by_type),
+    ]
+]
+
+
 class Guardian(Section):
     """What is watched."""
 
-    anomalies: dict[Name, Annotated[Anomaly, Field(discriminator="type")]] = Field(
+    anomalies: dict[Name, AnyAnomaly] = Field(
         min_length=1,
         description="what is watched for, by names of the user's choice",
         json_schema_extra={

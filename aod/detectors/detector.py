@@ -1,6 +1,6 @@
 """What every detector is."""
 
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from aod.detectors.anomaly import Anomaly
 from aod.events import Events
@@ -24,6 +24,15 @@ class Configured(Detector, Protocol):
     @classmethod
     def from_config(cls, name: str, config: Any, interval_ns: int) -> Self:
         """Make the detector of the anomaly `name` from its section of the config."""
+
+
+class ThirdParty(Configured, Protocol):
+    """A detector of another package, announced as an entry point of the group `aod.detectors`.
+
+    `Section` is a subclass of aod.config.AnomalySection: the keys of its section of the config.
+    """
+
+    Section: ClassVar[Any]
 
 
 @runtime_checkable

@@ -1,0 +1,68 @@
+"""Many processes that are slow at the same time: the cause is not one application."""
+
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from aod.config import AnomalySection, count, number
+from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
+from aod.events import COMMANDS, Events, Flag, Kind, empty, join
+from aod.filter import Filter, is_patient
+
+NS_PER_MS = 1_000_000
+
+
+class CrowdSection(AnomalySection):
+    """The keys of `type: Crowd`."""
+
+    type: Literal["Crowd"] = Field(description="kind of anomaly")
+    tool: Literal["smbslower"] = Field(default="smbslower", description="view of the tracer")
+    threshold_ms: float = number(
+        200, 0, 86_400_000, "milliseconds", "latency from which a process is slow"
+    )
+    acceptable_processes: int = count(5, 1, 1000, "processes that may be slow within an interval")
+
+
+class Crowd:
+    """Raises when more than `acceptable_processes` processes are slow within an interval."""
+
+    Section: ClassVar[type[AnomalySection]] = CrowdSection
+
+    def __init__(
+        self, name: str, threshold_ns: int, acceptable_processes: int, interval_ns: int
+    ) -> None:
+        self.name = name
+        self.filter = Filter(np.full((2, COMMANDS), threshold_ns, np.uint64))
+        self._threshold_ns = threshold_ns
+        self._acceptable_processes = acceptable_processes
+        self._interval_ns = interval_ns
+        self._recent = empty()
+
+    @classmethod
+    def from_config(cls, name: str, config: CrowdSection, interval_ns: int) -> Self:
+        """Make the detector of a section of the config."""
+        threshold_ns = round(config.threshold_ms * NS_PER_MS)
+        return cls(name, threshold_ns, config.acceptable_processes, interval_ns)
+
+    def feed(self, events: Events) -> Anomaly | None:
+        """Judge a batch; what raises is told once, with the slow operations of all of them."""
+        slow = (events["kind"] == Kind.COMPLETED) & (events["latency_ns"] >= self._threshold_ns)
+        slow &= ((events["flags"] & Flag.SELF) == 0) & ~is_patient(events)
+        recent = join(self._recent, events[slow])
+        if not recent.size:
+            return None
+        newest_ns = recent["time_ns"].max()
+        recent = recent[recent["time_ns"] + np.uint64(self._interval_ns) > newest_ns]
+        if np.unique(recent["pid"]).size <= self._acceptable_processes:
+            self._recent = recent
+            return None
+        self._recent = empty()
+        return Anomaly(
+            AnomalyType.LATENCY,
+            self.name,
+            int(newest_ns),
+            count=recent.size,
+            window_ns=self._interval_ns,
+            events=keep_evidence(recent),
+        )

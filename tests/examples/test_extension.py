@@ -1,0 +1,120 @@
+"""The package of examples/extension, installed as a user would, and at work."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aod.bundle import read_manifest, read_member
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGE = ROOT / "examples" / "extension"
+CROWD = {
+    "type": "Crowd",
+    "threshold_ms": 100,
+    "acceptable_processes": 2,
+    "actions": ["pressure"],
+}
+FEED = """
+import asyncio, sys
+import numpy as np
+from aod.actions.runner import Runner
+from aod.bundle import OutputDirectory
+from aod.config import load
+from aod.detection import make_detectors
+from aod.events import empty
+from aod.incident import Incident, Surroundings, make_context
+from aod.names import Names
+from pathlib import Path
+
+async def main():
+    config = load(Path(sys.argv[1]), {})
+    (detector,) = make_detectors(config, Names())
+    events = empty(3)
+    events["kind"], events["latency_ns"] = 1, 150_000_000
+    events["time_ns"], events["pid"] = [1, 2, 3], [7, 8, 9]
+    assert detector.feed(events[:2]) is None
+    found = detector.feed(events[2:]).stamped(1_700_000_000_000_000_000)
+    surroundings = Surroundings(lambda *_: [], lambda ns: make_context(config, ns), dict)
+    incident = Incident(found, config, Runner(4), surroundings, [])
+    with OutputDirectory.open(config.aod_output_dir) as output:
+        await incident.collect(output)
+        print(output.path / await incident.seal())
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a Python needs to find the package."""
+    target = tmp_path_factory.mktemp("site")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip += ["--no-deps", "--no-build-isolation", "--target", str(target)]
+    source = tmp_path_factory.mktemp("source") / "extension"
+    subprocess.run(["cp", "-r", PACKAGE, source], check=True)
+    subprocess.run([*pip, str(source)], check=True, timeout=120)
+    return {**os.environ, "PYTHONPATH": f"{target}:{ROOT}"}
+
+
+def write_config(folder: Path, **crowd: Any) -> Path:
+    config = folder / "config.yaml"
+    plain = {
+        "aod_output_dir": str(folder / "out"),
+        "min_free_mb": 0,
+        "guardian": {"anomalies": {"crowd": CROWD | crowd}},
+        "watcher": {"actions": ["pressure"], "post_trigger_sec": 0},
+    }
+    config.write_text(json.dumps(plain))
+    return config
+
+
+def aod(environment: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, *map(str, arguments)]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_its_types_are_known_once_it_is_installed(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    config = write_config(tmp_path)
+
+    there = aod(environment, "-m", "aod", "config", "check", "--config", config)
+    without = aod(dict(os.environ), "-m", "aod", "config", "check", "--config", config)
+
+    assert (there.returncode, there.stderr) == (0, "")
+    assert without.returncode == 2
+    assert "crowd.type: 'Crowd' is not allowed" in without.stderr
+    assert "'pressure' is not allowed" in without.stderr
+
+
+def test_its_keys_are_checked_as_those_of_aod_are(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    config = write_config(tmp_path, acceptable_processes=0, treshold_ms=5)
+
+    found = aod(environment, "-m", "aod", "config", "check", "--config", config)
+
+    assert found.returncode == 2
+    assert "acceptable_processes: " in found.stderr
+    assert "treshold_ms: Extra inputs are not permitted" in found.stderr
+
+
+def test_its_anomaly_becomes_a_bundle_with_what_its_action_keeps(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    done = aod(environment, "-c", FEED, write_config(tmp_path))
+
+    assert done.stderr == ""
+    bundle = Path(done.stdout.strip())
+    manifest = read_manifest(bundle)
+    assert (manifest["trigger"], manifest["anomalies"][0]["count"]) == ("crowd", 3)
+    result = manifest["actions"]["pressure"]
+    if result["state"] == "ok":
+        assert read_member(bundle, "pressure.txt").startswith(b"# cpu\nsome avg10=")
+    else:
+        assert "CONFIG_PSI" in result["reason"]
