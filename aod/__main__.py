@@ -1,12 +1,12 @@
 """The command `aod`."""
 
-import logging
 import os
 import sys
 from typing import Annotated
 
 import typer
 
+from aod import journal
 from aod.commands import config
 from aod.commands.collect import collect
 from aod.commands.doctor import doctor
@@ -53,9 +53,7 @@ def _set_up_log(
     level = os.environ.get("AOD_LOG_LEVEL", "INFO").upper()
     if level not in LEVELS:
         raise ConfigError([f"AOD_LOG_LEVEL: {level!r} (allowed: {', '.join(LEVELS)})"])
-    # The journal stamps each line itself.
-    stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
-    logging.basicConfig(level=level, format=f"{stamp}%(levelname)s %(name)s: %(message)s")
+    journal.log_to(sys.stderr, level, os.environ.get("JOURNAL_STREAM"))
 
 
 def main() -> None:

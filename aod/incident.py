@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aod import actions, manifest
+from aod import actions, manifest, notice
 from aod.actions.action import Action, ActionResult, Context
 from aod.actions.runner import Runner
 from aod.bundle import SUMMARY, Bundle, OutputDirectory, Room
@@ -17,6 +17,7 @@ from aod.config import Config
 from aod.cooldown import Suppressed
 from aod.detectors.anomaly import Anomaly
 from aod.events import Events, join
+from aod.notice import Notice, Outcome
 from aod.report.summary import render
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,10 @@ class Surroundings:
     tracer: Callable[[], dict[str, Any]] = dict
     """What the tracer says of itself: its rung, what it lacks, and its books."""
     libbpf: str = ""
+    shares: Callable[[Events], Sequence[str]] = lambda events: ()
+    """The shares of operations, as far as they are known without a look-up."""
+    told: Callable[[Notice], None] = lambda notice: None
+    """Given how each incident ended; does not wait."""
 
 
 def make_context(config: Config, raised_wall_ns: int, **hooks: Any) -> Context:
@@ -80,6 +85,7 @@ class Incident:
         self._keys = {first.key: first.name}
         self._repeats = {first.name: 0}
         self._usual_ns: dict[str, int] = {}
+        self._described_last: list[dict[str, Any]] = []
         self._results: dict[str, dict[str, Any]] = {}
         self._opened: Bundle | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -160,6 +166,10 @@ class Incident:
     async def seal(self) -> str:
         """Write the last of the evidence and seal; return the file's name. Raises OSError."""
         return await asyncio.to_thread(self._seal)
+
+    async def notice(self, outcome: Outcome, bundle: str, reason: str = "") -> Notice:
+        """Return what is told of how it ended, in the words of its last manifest."""
+        return await asyncio.to_thread(self._notice, outcome, bundle, reason)
 
     def _shorten(self) -> None:
         if self._grace_s is not None and self._running:
@@ -251,6 +261,7 @@ class Incident:
 
     def _manifest(self, state: str) -> dict[str, Any]:
         anomalies = [self._described(anomaly) for anomaly in self.anomalies]
+        self._described_last = anomalies
         return {
             "format": manifest.FORMAT,
             "state": state,
@@ -280,6 +291,12 @@ class Incident:
             self._usual_ns[anomaly.name] = self._surroundings.usual_latency_ns(anomaly.events)
         described = manifest.describe_anomaly(anomaly, self._repeats[anomaly.name], rows, limits)
         return {**described, "usual_latency_ns": self._usual_ns[anomaly.name]}
+
+    def _notice(self, outcome: Outcome, bundle: str, reason: str) -> Notice:
+        described = self._described_last
+        if not described:  # there was never room for a manifest
+            described = [self._described(anomaly) for anomaly in self.anomalies]
+        return notice.ended(outcome, bundle, reason, described)
 
     def _seal(self) -> str:
         with self._writing, self._bundle:

@@ -13,6 +13,8 @@ from aod.config import Config
 from aod.cooldown import Cooldowns
 from aod.detectors.anomaly import Anomaly
 from aod.incident import Incident, Surroundings
+from aod.journal import BUNDLE, INCIDENT, entry
+from aod.notice import Outcome, opened
 from aod.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,7 @@ class Incidents:
             anomaly.name,
             anomaly.count,
             anomaly.emergency,
+            extra=entry(INCIDENT, opened(anomaly, self._surroundings.shares(anomaly.events))),
         )
         if self._grace_s is not None:
             self._collecting.hurry(self._grace_s)
@@ -112,7 +115,7 @@ class Incidents:
             await incident.collect(self._output)
         except Exception as error:  # the boundary of an incident
             if not incident.is_open:
-                self._give_up(incident, error)
+                await self._give_up(incident, error)
                 return
             log.exception("collecting failed, what there is is sealed bundle=%s", incident.name)
         finally:
@@ -122,34 +125,60 @@ class Incidents:
         try:
             name = await incident.seal()
         except Exception as error:  # the boundary of an incident
-            self._leave(incident, error)
+            await self._leave(incident, error)
             return
         self._tally.bundles["sealed"] += 1
         self._tally.last_bundle = name
-        log.info("bundle sealed file=%s", self._output.path / name)
+        told = await self._tell(incident, "sealed", name)
+        log.info("bundle sealed file=%s", self._output.path / name, extra=told)
 
-    def _give_up(self, incident: Incident, error: Exception) -> None:
+    async def _tell(
+        self, incident: Incident, outcome: Outcome, name: str, reason: str = ""
+    ) -> dict[str, Any]:
+        """Hand on how an incident ended, and return what makes its log line an entry."""
+        bundle = str(self._output.path / name) if name else ""
+        try:
+            notice = await incident.notice(outcome, bundle, reason)
+        except Exception:  # the line itself must come in any case
+            log.exception("incident ended and cannot be described anomaly=%s", incident.first.name)
+            return {}
+        self._surroundings.told(notice)
+        return entry(BUNDLE, notice.fields())
+
+    async def _give_up(self, incident: Incident, error: Exception) -> None:
         """Count what could not be opened: the next bundle tells of it."""
         self._tally.bundles["not opened"] += 1
+        told = await self._tell(incident, "not opened", "", str(error))
         is_expected = isinstance(error, OSError)
         log.error(
             "bundle not opened anomaly=%s: %s",
             incident.first.name,
             error,
+            extra=told,
             exc_info=None if is_expected else error,
         )
         self._cooldowns.give_back(incident.suppressed, incident.anomalies)
 
-    def _leave(self, incident: Incident, error: Exception) -> None:
+    async def _leave(self, incident: Incident, error: Exception) -> None:
         """Leave to the clean-up what could not be sealed, and count what is lost with its place."""
         self._tally.bundles["not sealed"] += 1
-        if isinstance(error, FileNotFoundError):
-            log.error("bundle lost, its directory is gone bundle=%s: %s", incident.name, error)
+        is_lost = isinstance(error, FileNotFoundError)
+        told = await self._tell(
+            incident, "not sealed", "" if is_lost else incident.name, str(error)
+        )
+        if is_lost:
+            log.error(
+                "bundle lost, its directory is gone bundle=%s: %s",
+                incident.name,
+                error,
+                extra=told,
+            )
             self._cooldowns.give_back(incident.suppressed, incident.anomalies)
             return
         log.error(
             "bundle not sealed, tried again at each clean-up: %s",
             error,
+            extra=told,
             exc_info=None if isinstance(error, OSError) else error,
         )
 

@@ -126,6 +126,7 @@ class Service:
             self._usual_latency_ns,
             self._tracer.describe,
             libbpf_version(),
+            shares=self._names.shares,
         )
         self._incidents = Incidents(
             config,

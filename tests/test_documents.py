@@ -11,6 +11,7 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from aod import manifest, notice
 from aod.__main__ import app
 from aod.actions import NAMES
 from aod.actions.action import State
@@ -19,6 +20,8 @@ from aod.commands.config import DEFAULT_FILE
 from aod.config import Config
 from aod.errors import ConfigError
 from aod.events import Flag
+from aod.names import Names
+from tests.conftest import make_anomaly
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ("README.md", "USAGE.md", "CONTRIBUTING.md", "CHANGELOG.md")
@@ -137,6 +140,17 @@ def test_every_column_and_flag_of_an_event_stands_in_usage() -> None:
 
 def test_every_state_of_an_action_stands_in_usage() -> None:
     assert [state for state in get_args(State) if f"`{state}`" not in section("The manifest")] == []
+
+
+def test_every_field_of_a_journal_entry_stands_in_usage() -> None:
+    anomaly = make_anomaly()
+    rows = manifest.describe_events(anomaly.events, None, Names(), 0)
+    described = manifest.describe_anomaly(anomaly, 0, rows, {})
+    opened, told = notice.opened(anomaly, []), notice.ended("sealed", "/b", "", [described])
+
+    fields = {"MESSAGE_ID", "MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER", *opened, *told.fields()}
+
+    assert names("The journal") == fields
 
 
 def test_the_messages_under_troubleshooting_are_those_of_the_code() -> None:

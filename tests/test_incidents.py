@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -16,8 +16,10 @@ from aod.bundle import OutputDirectory
 from aod.channel import Channel
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
-from aod.incident import Surroundings
+from aod.incident import Incident, Surroundings
 from aod.incidents import Incidents, make_cooldowns
+from aod.journal import BUNDLE, INCIDENT
+from aod.notice import Notice
 from aod.tally import Tally
 from tests.conftest import Collect, Told, make_anomaly, make_config, manifest_of, names_in
 from tests.events import SECOND
@@ -30,9 +32,14 @@ def spawn(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
 
 
 def make_incidents(
-    config: Config, output: OutputDirectory, tally: Tally | None = None
+    config: Config,
+    output: OutputDirectory,
+    tally: Tally | None = None,
+    told: Callable[[Notice], None] = lambda notice: None,
 ) -> Incidents:
-    surroundings = Surroundings(lambda *_: [], Context, dict)
+    surroundings = Surroundings(
+        lambda *_: [], Context, dict, shares=lambda events: ["//nas/a"], told=told
+    )
     cooldowns = make_cooldowns(config)
     return Incidents(config, output, Runner(4), surroundings, cooldowns, tally or Tally(), spawn)
 
@@ -139,6 +146,60 @@ async def test_over_the_hours_limit_nothing_ordinary_opens(
     await handle(incidents, make_anomaly(at_ns=9, emergency=True))
 
     assert [manifest["trigger"] for manifest in await manifests(output)] == ["latency"] * 2
+
+
+def entries(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """Return the fields of every line that would be an entry of the journal."""
+    found = [getattr(record, "journal_fields", None) for record in caplog.records]
+    return [fields for fields in found if fields]
+
+
+async def test_an_incident_and_its_bundle_are_an_entry_each(
+    output: OutputDirectory, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "aod")
+    incidents = make_incidents(make_config(output.path), output)
+
+    await handle(incidents, make_anomaly(), make_anomaly("error"))
+
+    opened, sealed = entries(caplog)
+    assert (opened["MESSAGE_ID"], opened["AOD_ANOMALY"]) == (INCIDENT, "latency")
+    assert opened["AOD_SHARE"] == ["//nas/a"]
+    assert (sealed["MESSAGE_ID"], sealed["AOD_OUTCOME"]) == (BUNDLE, "sealed")
+    assert sealed["AOD_BUNDLE"] == str(output.path / names_in(output.path)[0])
+    assert sealed["AOD_ANOMALY"] == ["latency", "error"]
+
+
+async def test_a_bundle_that_cannot_be_kept_is_an_entry_with_the_reason(
+    output: OutputDirectory, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    good_fd, output.fd = output.fd, os.open("/proc/self", os.O_RDONLY)
+    told: list[Notice] = []
+    incidents = make_incidents(make_config(output.path), output, told=told.append)
+
+    await handle(incidents, make_anomaly())
+    os.close(output.fd)
+    output.fd = good_fd
+
+    (ended,) = [fields for fields in entries(caplog) if fields["MESSAGE_ID"] == BUNDLE]
+    assert (ended["AOD_OUTCOME"], ended["AOD_BUNDLE"]) == ("not opened", "")
+    assert "No such file or directory" in ended["AOD_REASON"]
+    assert [notice.fields() for notice in told] == [
+        {key: value for key, value in ended.items() if key != "MESSAGE_ID"}
+    ]
+
+
+async def test_a_bundle_that_cannot_be_described_is_told_all_the_same(
+    output: OutputDirectory, script: Script, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: Any) -> Notice:
+        raise KeyError("raised")
+
+    monkeypatch.setattr(Incident, "notice", fails)
+    await handle(make_incidents(make_config(output.path), output), make_anomaly())
+
+    assert told.count("bundle sealed file=") == 1
+    assert told.count("cannot be described") == 1
 
 
 async def test_a_bundle_that_cannot_be_opened_costs_that_bundle_only(

@@ -21,6 +21,7 @@ LAYERS = (
     # Stages: what an incident puts together, and below it the parts.
     ("aod.incidents",),
     ("aod.incident",),
+    ("aod.notice",),
     (
         "aod.tracer",
         "aod.detectors",
@@ -36,6 +37,7 @@ LAYERS = (
     ("aod.detectors.anomaly", "aod.filter", "aod.names"),
     ("aod.tasks",),
     ("aod.events",),
+    ("aod.journal",),
     # Facts.
     (
         "aod.histogram",
@@ -46,6 +48,7 @@ LAYERS = (
         "aod.places",
         "aod.private",
         "aod.systemd",
+        "aod.report.text",
         "aod.tally",
         "aod._event",
         "aod",

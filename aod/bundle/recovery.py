@@ -8,9 +8,10 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from aod import journal
 from aod.bundle.archive import SUMMARY
 from aod.bundle.bundle import Bundle
-from aod.bundle.output import TEMPORARY, Entry, OutputDirectory
+from aod.bundle.output import SEALED, TEMPORARY, Entry, OutputDirectory
 from aod.errors import BundleError
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,9 @@ def _recover(output: OutputDirectory, entry: Entry, render: Render | None) -> No
             if render:
                 bundle.write(SUMMARY, render(manifest).encode(errors="backslashreplace"))
         bundle.seal(manifest)
-    log.info("leftover sealed as %s: name=%s", manifest["state"], entry.name)
+    state, path = str(manifest["state"]), output.path / (entry.name + SEALED)
+    told = journal.entry(journal.BUNDLE, {"AOD_OUTCOME": state, "AOD_BUNDLE": str(path)})
+    log.info("leftover sealed as %s: name=%s", state, entry.name, extra=told)
 
 
 def _manifest(bundle: Bundle) -> dict[str, Any] | None:

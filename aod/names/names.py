@@ -125,6 +125,15 @@ class Names:
         of_primary = known.primaries.get(connection_id, 0), session_id, tree_id
         return known.shares.get(of_primary) or known.shares.get((0, session_id, tree_id), "")
 
+    def shares(self, events: Events) -> list[str]:
+        """Return each `//server/share` that events belong to, as far as they are known."""
+        ids = np.unique(events[["connection_id", "session_id", "tree_id"]]).tolist()
+        names = {
+            (self.server(connection_id, session_id), self.share(session_id, tree_id, connection_id))
+            for connection_id, session_id, tree_id in ids
+        }
+        return sorted(f"//{server or '?'}/{share}" for server, share in names if share)
+
     def place(self, connection_id: int, tree_id: int) -> tuple[str, str]:
         """Return server and share of a tree whose session is not told, "" for what is not known.
 

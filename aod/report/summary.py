@@ -47,26 +47,8 @@ def render(manifest: Manifest) -> str:
     return "\n".join(text.printable(line) for line in lines) + "\n"
 
 
-def _heading(manifest: Manifest) -> list[str]:
-    state = str(manifest.get("state", "unknown"))
-    lines = [f"aod_{manifest.get('timestamp', 0):019d} ({state})", ""]
-    for anomaly in manifest.get("anomalies", ()):
-        lines += _wrap(_sentence(anomaly))
-        if anomaly.get("anomaly") != "manual" and anomaly.get("reason"):
-            lines += _wrap(f"Note: {text.printable(str(anomaly['reason']))}.")
-    if state in _STATES:
-        lines += _wrap(_STATES[state])
-    host, versions = manifest.get("host", {}), manifest.get("versions", {})
-    about = (
-        f"Host {host.get('name', '?')}: Linux {host.get('kernel', '?')}, {host.get('os', '?')}, "
-        f"{host.get('machine', '?')}, {text.plural(host.get('cpus', 0), 'CPU')}; "
-        f"aod {versions.get('aod', '?')}. All times are UTC."
-    )
-    return [*lines, "", *_wrap(text.printable(about))]
-
-
-def _sentence(anomaly: Mapping[str, Any]) -> str:
-    """Say what, where, who and since when."""
+def sentence(anomaly: Mapping[str, Any]) -> str:
+    """Say of an anomaly of the manifest what, where, who and since when."""
     kind, events = anomaly.get("anomaly"), anomaly.get("events", ())
     since = _moment(anomaly.get("first") or anomaly.get("raised", ""))
     if kind == "manual":
@@ -86,6 +68,24 @@ def _sentence(anomaly: Mapping[str, Any]) -> str:
     worst = f"; the worst took {text.duration(worst_ns)}" if worst_ns and kind != "error" else ""
     told = f"{urgent}{count} on {_place(events)} {verb}, {', '.join(parts)}"
     return f"{told}, since {since} UTC{worst}."
+
+
+def _heading(manifest: Manifest) -> list[str]:
+    state = str(manifest.get("state", "unknown"))
+    lines = [f"aod_{manifest.get('timestamp', 0):019d} ({state})", ""]
+    for anomaly in manifest.get("anomalies", ()):
+        lines += _wrap(sentence(anomaly))
+        if anomaly.get("anomaly") != "manual" and anomaly.get("reason"):
+            lines += _wrap(f"Note: {text.printable(str(anomaly['reason']))}.")
+    if state in _STATES:
+        lines += _wrap(_STATES[state])
+    host, versions = manifest.get("host", {}), manifest.get("versions", {})
+    about = (
+        f"Host {host.get('name', '?')}: Linux {host.get('kernel', '?')}, {host.get('os', '?')}, "
+        f"{host.get('machine', '?')}, {text.plural(host.get('cpus', 0), 'CPU')}; "
+        f"aod {versions.get('aod', '?')}. All times are UTC."
+    )
+    return [*lines, "", *_wrap(text.printable(about))]
 
 
 def _hung_sentence(anomaly: Mapping[str, Any]) -> str:
