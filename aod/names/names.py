@@ -127,10 +127,10 @@ class Names:
 
     def shares(self, events: Events) -> list[str]:
         """Return each `//server/share` that events belong to, as far as they are known."""
-        ids = np.unique(events[["connection_id", "session_id", "tree_id"]]).tolist()
+        columns = (events[name].tolist() for name in ("connection_id", "session_id", "tree_id"))
         names = {
             (self.server(connection_id, session_id), self.share(session_id, tree_id, connection_id))
-            for connection_id, session_id, tree_id in ids
+            for connection_id, session_id, tree_id in set(zip(*columns, strict=True))
         }
         return sorted(f"//{server or '?'}/{share}" for server, share in names if share)
 

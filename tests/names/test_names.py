@@ -251,3 +251,11 @@ def test_of_a_huge_table_only_the_beginning_is_read(tmp_path: Path) -> None:
     looked_up.look_up(on_file(0x1F))
 
     assert (looked_up.server(1), looked_up.file(SESSION, TREE, 0x1F)) == ("", "")
+
+
+def test_the_shares_of_events_are_named_once_as_a_mount_has_them(tmp_path: Path) -> None:
+    looked_up = names(tmp_path, TEXT)
+    events = make(1, 2, 3, connection_id=1, session_id=SESSION, tree_id=TREE)
+    events["tree_id"][2] = 0x99
+
+    assert looked_up.shares(events) == ["//nas.example.org/team files"]
