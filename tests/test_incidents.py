@@ -173,17 +173,15 @@ async def test_an_incident_and_its_bundle_are_an_entry_each(
 async def test_a_bundle_that_cannot_be_kept_is_an_entry_with_the_reason(
     output: OutputDirectory, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
-    good_fd, output.fd = output.fd, os.open("/proc/self", os.O_RDONLY)
+    output.path.symlink_to(output.path.rename(output.path.with_name("elsewhere")))
     told: list[Notice] = []
     incidents = make_incidents(make_config(output.path), output, told=told.append)
 
     await handle(incidents, make_anomaly())
-    os.close(output.fd)
-    output.fd = good_fd
 
     (ended,) = [fields for fields in entries(caplog) if fields["MESSAGE_ID"] == BUNDLE]
     assert (ended["AOD_OUTCOME"], ended["AOD_BUNDLE"]) == ("not opened", "")
-    assert "No such file or directory" in ended["AOD_REASON"]
+    assert "it is a link" in ended["AOD_REASON"]
     assert [notice.fields() for notice in told] == [
         {key: value for key, value in ended.items() if key != "MESSAGE_ID"}
     ]
