@@ -11,7 +11,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -56,6 +55,8 @@ DAY_NS = 86_400 * 1_000_000_000
 MIB = 1 << 20
 ANOMALIES = 64
 """Anomalies that may wait for the incidents."""
+LAST_S = 2.0
+"""For what is left to do after the last bundle: the audit, the state, the probes' maps."""
 SLOW_STEP_S = 300.0
 """What a clean-up of a large directory, or the load of the probes, may take."""
 NAMES_KINDS = Filter(kinds=frozenset({Kind.TREE_CONNECT, Kind.RECONNECT}))
@@ -143,19 +144,25 @@ class Service:
         self._complaint = ""
         self._is_ready = False
         self._is_state_lost = False
+        self._last_moment: asyncio.TimerHandle | None = None
         self._last_lost: dict[str, int] = {}
         self._judging: set[asyncio.Task[None]] = set()
 
     async def run(self, orders: Orders) -> None:
         """Run all stages until told to stop, then finish what is in flight."""
-        with closing(self._tracer):
-            try:
-                await self._run(orders)
-                log.info("stopped %s", await asyncio.to_thread(self._tracer.ledger))
-            finally:
-                await asyncio.to_thread(self._keep_state)
+        try:
+            await self._run(orders)
+            await asyncio.to_thread(self._close_books)
+        finally:
+            await asyncio.to_thread(self._tracer.close)
+            if self._last_moment:
+                self._last_moment.cancel()
         if self._supervisor.failure:
             raise self._supervisor.failure
+
+    def _close_books(self) -> None:
+        log.info("stopped %s", self._tracer.ledger())
+        self._keep_state()
 
     async def _run(self, orders: Orders) -> None:
         await asyncio.to_thread(self._recall)
@@ -411,14 +418,14 @@ class Service:
                 await asyncio.wait([incidents])
         except TimeoutError:
             log.error("open bundles cut off, they are sealed as interrupted at the next start")
-            self._leave(1 if self._supervisor.failure else 0)
+            self._leave()
+        # A thread that is stuck in the kernel must not hold what is left to do.
+        self._last_moment = asyncio.get_running_loop().call_later(LAST_S, self._leave)
 
-    def _leave(self, code: int) -> None:
+    def _leave(self) -> None:
         """End at once: what is cut off would hold a normal exit."""
-        self._audit.flush()
-        self._keep_state()
         logging.shutdown()
-        os._exit(code)
+        os._exit(1 if self._supervisor.failure else 0)
 
     def _describe(self, anomaly: Anomaly, wall_offset: int) -> list[dict[str, Any]]:
         self._names.look_up(anomaly.events)

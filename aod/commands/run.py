@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from aod.config import Config
 
 log = logging.getLogger(__name__)
+
+THREADS = 32
+"""Some may be stuck in the kernel, each on a file of its own; the others go on working."""
 
 
 def run(config: File = DEFAULT_FILE) -> None:
@@ -63,6 +67,7 @@ async def _serve(config: "Config", file: Path) -> None:
     log.info("starting config=%s", file)
     orders = Orders()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS, "aod"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, orders.stop, number)
     loop.add_signal_handler(signal.SIGHUP, orders.reload.set)

@@ -1,6 +1,7 @@
 """`aod run`: how its failures are told (what it does is told by tests/vm)."""
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -72,3 +73,31 @@ def test_waiting_for_cifs_it_ends_cleanly_on_a_signal(
 
     assert (process.returncode, "Traceback" in rest) == (0, False)
     assert time.monotonic() - started_s < 2
+
+
+@pytest.mark.skipif(Path("/proc/fs/cifs").exists(), reason="cifs is loaded here")
+def test_a_thread_that_is_stuck_does_not_hold_the_end(tmp_path: Path) -> None:
+    config, fifo = tmp_path / "config.yaml", tmp_path / "fifo"
+    os.mkfifo(fifo)
+    shipped = (ROOT / "config/config.yaml").read_text()
+    config.write_text(shipped.replace("/var/log/aod", str(tmp_path / "out")))
+    stuck = f"""
+from aod.names import Names
+def hang(names):
+    logging.getLogger("aod").info("hangs")
+    open({str(fifo)!r})
+Names.refresh = hang
+"""
+    code = WAITING.replace("run(Path", f"{stuck}run(Path").format(config=str(config))
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr
+        lines = iter(process.stderr.readline, "")
+        assert any("hangs" in line for line in lines)
+        started_s = time.monotonic()
+        process.terminate()
+        rest = process.stderr.read()
+
+    assert (process.returncode, "Traceback" in rest) == (0, False)
+    assert time.monotonic() - started_s < 5
