@@ -106,10 +106,11 @@ static struct schedule begin_undisturbed(void)
 	return before;
 }
 
+/* The flag stays: to clear it takes CAP_SYS_NICE, and a limit (RLIMIT_RTPRIO) is enough else. */
 static void end_undisturbed(struct schedule before)
 {
 	if (before.is_changed)
-		sched_setscheduler(0, before.policy, &before.parameters);
+		sched_setscheduler(0, before.policy | SCHED_RESET_ON_FORK, &before.parameters);
 }
 
 /* Copy up to `capacity` entries of a hash map: their number, or -errno. */
