@@ -6,7 +6,7 @@ PYTHON := $(VENV)/bin/python
 AS_ROOT := $(shell [ $$(id -u) = 0 ] || echo sudo --preserve-env)
 SOURCES := $(wildcard aod/*.py aod/*/*.py aod/tracer/ring.c aod/data/*.csv bpf/*) build.py setup.py pyproject.toml
 
-.PHONY: help setup demo test kernels lint format bench bench-kernel btf clean
+.PHONY: help setup demo test kernels lint format bench bench-kernel btf wheel deb rpm lint-packages pins clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -46,6 +46,36 @@ bench: setup ## measure the ring on this machine
 
 bench-kernel: build/payload/.ready ## measure what the probes cost, in instructions
 	$(AS_ROOT) $(PYTHON) -m tests.bench.kernel
+
+# The packages: a wheel, and from it a deb and an rpm for each Python.
+TOOLS := build/tools
+STAGED := config/aod.service config/config.yaml LICENSE CHANGELOG.md $(wildcard packaging/* packaging/*/*)
+
+$(TOOLS)/.ready: packaging/setup-packages packaging/tools.txt
+	packaging/setup-packages $(TOOLS)
+	@touch $@
+
+dist/.wheel: $(VENV)/.ready $(TOOLS)/.ready packaging/wheel packaging/epoch
+	packaging/wheel $(PYTHON) $(TOOLS) dist
+	@touch $@
+
+build/stage/.ready: dist/.wheel $(STAGED)
+	packaging/stage $(TOOLS) dist/aod-*.whl $(VENV) build/stage
+	@touch $@
+
+wheel: dist/.wheel ## build the wheel, libbpf inside, into dist/
+
+deb: build/stage/.ready ## build a Debian package for each Python from 3.11 to 3.13, into dist/
+	packaging/package deb $(TOOLS) build/stage dist
+
+rpm: build/stage/.ready ## build an RPM for each Python from 3.11 to 3.13, into dist/
+	packaging/package rpm $(TOOLS) build/stage dist
+
+lint-packages: deb rpm ## check the packages with lintian, rpmlint, mandoc and systemd-analyze
+	packaging/lint $(TOOLS) dist
+
+pins: $(TOOLS)/.ready ## take the newest libraries into the packages
+	packaging/pins $(TOOLS)
 
 KERNEL ?= bookworm
 btf: setup ## types of KERNEL (a Debian suite or a folder) for the contract test

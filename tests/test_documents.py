@@ -214,7 +214,7 @@ def test_the_unit_uses_the_paths_that_usage_tells() -> None:
         Config.model_fields["aod_output_dir"].default
     )
     assert int(service["RestartPreventExitStatus"]) == ConfigError.exit_code
-    assert f"{program.rpartition('/bin/')[0]}\n" in (ROOT / "README.md").read_text()
+    assert f"sed 's#{program}#/opt/aod/bin/aod#' config/aod.service" in USAGE
 
 
 def test_readme_is_short_around_its_summary() -> None:
