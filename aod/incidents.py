@@ -176,7 +176,8 @@ class Incidents:
             self._cooldowns.give_back(incident.suppressed, incident.anomalies)
             return
         log.error(
-            "bundle not sealed, tried again at each clean-up: %s",
+            "bundle not sealed, tried again at each clean-up bundle=%s: %s",
+            incident.name,
             error,
             extra=told,
             exc_info=None if isinstance(error, OSError) else error,

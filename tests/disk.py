@@ -1,12 +1,16 @@
 """Disks that are small, read-only or faulty, and what to expect of the bundles on them."""
 
+import errno
+import io
 import os
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import aiofiles.threadpool
 import pytest
 
 from aod.bundle import read_manifest, read_member
@@ -39,3 +43,74 @@ def whole(path: Path) -> dict[str, Any]:
     for name in manifest["files"]:
         read_member(path, name)
     return manifest
+
+
+class Faults:
+    """Refuses the n-th change of a disk with an errno, and all later ones when it lasts.
+
+    What is refused: to make a directory, to make, write, sync, rename or remove a file. A full
+    disk, or one over its quota, lets files be removed. `changes` counts what was asked for.
+    """
+
+    def __init__(self, number: int, first: int, *, lasting: bool) -> None:
+        self.changes = 0
+        self.struck: list[str] = []
+        self._number = number
+        self._first = first
+        self._lasting = lasting
+        self._lock = threading.Lock()
+
+    def check(self, change: str) -> None:
+        """Count a change, and refuse it when its turn has come."""
+        if change in ("unlink", "rmdir") and self._number in (errno.ENOSPC, errno.EDQUOT):
+            return
+        with self._lock:
+            self.changes += 1
+            if self.changes < self._first or (self.struck and not self._lasting):
+                return
+            self.struck.append(change)
+        raise OSError(self._number, os.strerror(self._number))
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Let the disk of this process be like that."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("mkdir", "rename", "fsync", "fchmod", "unlink", "rmdir"):
+                patch.setattr(os, name, self._checked(name))
+            opened, fdopen = os.open, os.fdopen
+
+            def checked_open(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+                if flags & os.O_CREAT:
+                    self.check("create")
+                return opened(path, flags, *arguments, **options)
+
+            def checked_fdopen(fd: int, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+                if "b" in mode and "r" not in mode:
+                    return io.BufferedWriter(self._raw(fd))
+                return fdopen(fd, mode, *arguments, **options)
+
+            patch.setattr(os, "open", checked_open)
+            patch.setattr(os, "fdopen", checked_fdopen)
+            patch.setattr(
+                aiofiles.threadpool, "sync_open", lambda fd, **_: io.BufferedWriter(self._raw(fd))
+            )
+            yield
+
+    def _checked(self, name: str) -> Callable[..., Any]:
+        function = getattr(os, name)
+
+        def checked(*arguments: Any, **options: Any) -> Any:
+            self.check(name)
+            return function(*arguments, **options)
+
+        return checked
+
+    def _raw(self, fd: int) -> io.FileIO:
+        check = self.check
+
+        class Raw(io.FileIO):
+            def write(self, data: Any) -> int:
+                check("write")
+                return super().write(data)
+
+        return Raw(fd, "w")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from aod import service as service_module
 from aod.actions.action import Context, Outcome
 from aod.actions.command import Command
 from aod.actions.output import Output
-from aod.bundle import OutputDirectory
+from aod.bundle import Bundle, OutputDirectory
 from aod.commands.run import told as told_failure
 from aod.config import Config
 from aod.detection import Recipe
@@ -136,6 +137,31 @@ async def test_what_is_in_the_ring_at_the_end_is_handled(
         tracer.ring.left = [slow(), slow()]
 
     assert (await only_manifest(output))["anomalies"][0]["count"] == 2
+
+
+async def test_a_directory_that_is_removed_is_made_anew_with_its_audit_log(
+    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+) -> None:
+    async with running(make_config(output.path), output, tracer) as send:
+        await asyncio.to_thread(shutil.rmtree, output.path)
+        send(slow())
+        await told.until("bundle sealed")
+
+    assert (await only_manifest(output))["state"] == "sealed"
+    notes = [json.loads(line) for line in (output.path / "audit.jsonl").read_text().splitlines()]
+    assert notes[-1]["event"] == "detach"
+
+
+async def test_what_the_disk_did_not_let_seal_is_sealed_by_the_clean_up(
+    output: OutputDirectory, tracer: FakeTracer, told: Told
+) -> None:
+    with await asyncio.to_thread(Bundle.create, output, 1) as bundle:
+        await asyncio.to_thread(bundle.write_manifest, {"format": 1, "state": "collecting"})
+
+    async with running(make_config(output.path), output, tracer):
+        await told.until("leftover sealed as interrupted")
+
+    assert names_in(output.path) == ["aod_0000000000000000001.tar.zst", "audit.jsonl"]
 
 
 async def test_a_stop_in_an_incident_seals_it_within_the_grace(

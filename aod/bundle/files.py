@@ -38,7 +38,11 @@ def open_regular(name: str | Path, dir_fd: int | None = None) -> int:
 def create(name: str, dir_fd: int) -> int:
     """Create a new file of mode 0600, whatever the umask, and return its descriptor."""
     fd = os.open(name, _CREATE, 0o600, dir_fd=dir_fd)
-    os.fchmod(fd, 0o600)
+    try:
+        os.fchmod(fd, 0o600)
+    except OSError:
+        os.close(fd)
+        raise
     return fd
 
 

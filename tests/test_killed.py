@@ -1,0 +1,24 @@
+"""kill -9 at a hundred random moments of incidents, with real files and real children."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+KILLS = 100
+
+
+def test_after_kill_9_at_100_random_moments_there_are_only_whole_bundles(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.killed", str(tmp_path), str(KILLS)]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250)
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    print(found)
+    assert sum(found["left"].values()) == KILLS
+    # The moments have to reach all of an incident for this to mean anything.
+    assert found["left"].keys() >= {"nothing open", "with manifest", "half sealed"}
+    assert found["states"]["sealed"] > 10
+    assert found["states"]["interrupted"] > 10
