@@ -6,7 +6,7 @@ PYTHON := $(VENV)/bin/python
 AS_ROOT := $(shell [ $$(id -u) = 0 ] || echo sudo --preserve-env)
 SOURCES := $(wildcard aod/*.py aod/*/*.py aod/tracer/ring.c aod/data/*.csv bpf/*) build.py setup.py pyproject.toml
 
-.PHONY: help setup demo test kernels lint format bench bench-kernel btf wheel deb rpm lint-packages pins clean
+.PHONY: help setup demo test fuzz kernels lint format bench bench-kernel btf wheel deb rpm lint-packages pins clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -40,6 +40,9 @@ format: setup ## bring the code into its form
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 	clang-format -i bpf/*.c bpf/*.h aod/tracer/ring.c tests/bpf/*.c tests/bench/*.c
+
+fuzz: setup ## 100,000 mutated configs, kernel tables, manifests and more (a quarter of an hour)
+	$(AS_ROOT) $(PYTHON) -m tests.fuzz $(FUZZ_ARGS)
 
 bench: setup ## measure the ring on this machine
 	$(AS_ROOT) $(PYTHON) -m tests.bench.ring

@@ -88,7 +88,7 @@ def parse_manifest(data: bytes, source: object) -> dict[str, Any]:
     """Return a manifest from its JSON; BundleError names `source` when it is none."""
     try:
         manifest = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"cannot read {MANIFEST} of {source}: {error}; {_DAMAGED}") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
         raise BundleError(f"{source} is no bundle of aod: its {MANIFEST} has no format number")

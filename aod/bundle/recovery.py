@@ -58,11 +58,18 @@ def _recover(output: OutputDirectory, entry: Entry, render: Render | None) -> No
         if manifest.get("state") != "sealed":
             manifest["state"] = "interrupted"
             if render:
-                bundle.write(SUMMARY, render(manifest).encode(errors="backslashreplace"))
+                bundle.write(SUMMARY, _summary(manifest, render).encode(errors="backslashreplace"))
         bundle.seal(manifest)
     state, path = str(manifest["state"]), output.path / (entry.name + SEALED)
     told = journal.entry(journal.BUNDLE, {"AOD_OUTCOME": state, "AOD_BUNDLE": str(path)})
     log.info("leftover sealed as %s: name=%s", state, entry.name, extra=told)
+
+
+def _summary(manifest: Mapping[str, Any], render: Render) -> str:
+    try:
+        return render(manifest)
+    except BundleError as error:
+        return f"There is no summary of this bundle: {error}.\n"
 
 
 def _manifest(bundle: Bundle) -> dict[str, Any] | None:

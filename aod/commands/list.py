@@ -69,7 +69,7 @@ def output_path(config: Path | None, directory: Path | None) -> Path:
 
 def _described(directory: Path, entry: "Entry") -> dict[str, Any]:
     from aod.bundle import read_manifest
-    from aod.errors import BundleError
+    from aod.errors import ANOTHER_SHAPE, BundleError
 
     told: dict[str, Any] = {
         "name": entry.name,
@@ -82,7 +82,7 @@ def _described(directory: Path, entry: "Entry") -> dict[str, Any]:
     }
     try:
         return told | _found(read_manifest(directory / entry.name))
-    except (BundleError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (BundleError, *ANOTHER_SHAPE) as error:
         # A manifest of another shape is as useless here as one that cannot be read.
         return told | {"problem": str(error)}
 
@@ -91,11 +91,11 @@ def _found(manifest: Mapping[str, Any]) -> dict[str, Any]:
     from aod.report.operations import share_name
 
     anomalies = manifest["anomalies"]
-    worst = [a["worst"]["latency_ns"] for a in anomalies if a.get("worst")]
+    worst = [int(a["worst"]["latency_ns"]) for a in anomalies if a.get("worst")]
     shares = {share_name(event) for anomaly in anomalies for event in anomaly["events"]}
     return {
-        "state": manifest["state"],
-        "anomalies": [{"name": a["name"], "count": a["count"]} for a in anomalies],
+        "state": str(manifest["state"]),
+        "anomalies": [{"name": str(a["name"]), "count": int(a["count"])} for a in anomalies],
         "worst_latency_ns": max(worst, default=None),
         "shares": sorted(shares),
         "suppressed_since_last": manifest.get("suppressed_since_last", []),

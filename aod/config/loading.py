@@ -16,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from aod.actions import known_names
 from aod.config import environment, metrics, outputdir, yamlsource
 from aod.config.problems import Origins, explain, tell
 from aod.config.tree import (
@@ -167,6 +168,7 @@ def load_with_sources(
 
     `mountinfo` is the text of /proc/self/mountinfo, which is read when that is None.
     """
+    known_names.cache_clear()
     origins = Origins(str(path), yamlsource.read(path), environment.read(environ))
     problems = [origins.document.exposed] if guarded and origins.document.exposed else []
     problems += [f"{path}:{line}: {message}" for line, message in origins.document.problems]

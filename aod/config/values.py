@@ -3,6 +3,7 @@
 import errno
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -179,7 +180,7 @@ def unique(values: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
 
 
 def _repeated(values: Sequence[Hashable]) -> list[Hashable]:
-    return list(dict.fromkeys(value for value in values if values.count(value) > 1))
+    return [value for value, count in Counter(values).items() if count > 1]
 
 
 def text_of(items: Iterable[Hashable]) -> str:

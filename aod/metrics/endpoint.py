@@ -68,7 +68,7 @@ class Endpoint:
         self._conversations.add(task)
         try:
             async with asyncio.timeout(DEADLINE_S):
-                writer.write(await self._response(reader))
+                writer.write(await self.answer(reader))
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()
@@ -78,7 +78,8 @@ class Endpoint:
             self._conversations.discard(task)
             writer.transport.abort()
 
-    async def _response(self, reader: asyncio.StreamReader) -> bytes:
+    async def answer(self, reader: asyncio.StreamReader) -> bytes:
+        """Read one request and return the answer; IncompleteReadError when it has no end."""
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:

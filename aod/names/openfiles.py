@@ -14,7 +14,7 @@ FileKey: TypeAlias = tuple[int, int, int]
 MAX_NAME = 1024
 """Characters; a name has at most 255 UTF-16 units."""
 
-_NEEDED = {"tree id", "persistent fid", "filename"}
+_NEEDED = {"tree id", "persistent fid"}
 _COLUMN = re.compile(r"<([^<>]{1,40})>")
 
 
@@ -29,8 +29,15 @@ def parse_open_files(text: str) -> Iterator[tuple[FileKey, str]]:
     for line in text.split("\n"):
         if columns and line:
             yield from _file(line, columns)
-        elif line.startswith("#") and set(found := _COLUMN.findall(line)) >= _NEEDED:
-            columns = found
+        elif line.startswith("#"):
+            columns = _columns(line)
+
+
+def _columns(heading: str) -> list[str]:
+    """Return the columns of a heading, or nothing when the ids do not stand before the name."""
+    columns = _COLUMN.findall(heading)
+    has_name = "filename" in columns
+    return columns if has_name and set(columns[: columns.index("filename")]) >= _NEEDED else []
 
 
 def _file(line: str, columns: list[str]) -> Iterator[tuple[FileKey, str]]:

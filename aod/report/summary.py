@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from aod.errors import ANOTHER_SHAPE, BundleError
 from aod.report import text
 from aod.report.advice import advise, time_spent
 from aod.report.evidence import Event
@@ -38,7 +39,20 @@ _STATES = {
 
 
 def render(manifest: Manifest) -> str:
-    """Return the text of summary.txt for a manifest of format 1, in any state."""
+    """Return the text of summary.txt for a manifest of format 1, in any state.
+
+    Raises BundleError for one of another shape: it may come from elsewhere.
+    """
+    try:
+        return _render(manifest)
+    except ANOTHER_SHAPE as error:
+        told = f"{type(error).__name__}: {error}"
+        raise BundleError(
+            f"its manifest is none that this aod can tell in words ({told})"
+        ) from error
+
+
+def _render(manifest: Manifest) -> str:
     parts = [_heading(manifest)]
     parts += [_figures(anomaly) for anomaly in manifest.get("anomalies", ())]
     parts += [_suppressed(manifest), _collected(manifest), _lost(manifest), _next(manifest)]

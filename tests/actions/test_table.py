@@ -45,9 +45,11 @@ def test_an_installed_package_adds_an_action(monkeypatch: pytest.MonkeyPatch) ->
         return EntryPoints([point]).select(group=group, name=name)
 
     monkeypatch.setattr("importlib.metadata.entry_points", installed)
+    actions.known_names.cache_clear()
 
     assert actions.known_names() == (*actions.NAMES, "nfsstat")
     assert actions.create("nfsstat").name == "stats"
+    actions.known_names.cache_clear()
 
 
 def test_the_table_costs_no_import_of_its_actions() -> None:

@@ -122,7 +122,9 @@ def test_a_member_over_the_limit_is_refused(
         read_manifest(path)
 
 
-@pytest.mark.parametrize("content", [b"[]", b"{}", b'{"format": "x"}', b"{", b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"[]", b"{}", b'{"format": "x"}', b"{", b"\xff", b"[" * 100_000]
+)
 def test_a_manifest_of_another_shape_is_no_bundle(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "manifest.json").write_bytes(content)
 

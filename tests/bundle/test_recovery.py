@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aod.bundle import Bundle, OutputDirectory, archive, files, read_manifest, read_member, recover
+from aod.report.summary import render
 from tests.disk import small_disk
 
 STAMP = 1763806988_123456789
@@ -106,6 +107,18 @@ def test_a_leftover_is_sealed_as_interrupted_with_a_new_summary(output: OutputDi
     assert read_manifest(sealed)["state"] == "interrupted"
     assert read_member(sealed, "summary.txt") == b"state interrupted"
     assert read_member(sealed, "dmesg.txt") == b"kept"
+
+
+def test_a_leftover_that_cannot_be_told_in_words_is_sealed_all_the_same(
+    output: OutputDirectory,
+) -> None:
+    with Bundle.create(output, STAMP) as bundle:
+        bundle.write_manifest({"format": 1, "state": "collecting", "anomalies": 5})
+
+    recover(output, render)
+
+    summary = read_member(output.path / SEALED[0], "summary.txt").decode()
+    assert summary.startswith("There is no summary of this bundle: its manifest is none that")
 
 
 def test_a_sealed_file_is_not_touched_by_recovery(output: OutputDirectory) -> None:

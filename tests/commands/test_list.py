@@ -75,7 +75,10 @@ def test_a_damaged_bundle_is_listed_as_damaged(directory: Path) -> None:
     assert lines[2].endswith("sealed")
 
 
-@pytest.mark.parametrize("anomalies", [None, 5, [None], [{"name": "x"}]])
+ENDLESS = {"name": "x", "count": 1, "worst": {"latency_ns": float("inf")}, "events": []}
+
+
+@pytest.mark.parametrize("anomalies", [None, 5, [None], [{"name": "x"}], [ENDLESS]])
 def test_a_manifest_of_another_shape_is_listed_as_damaged(directory: Path, anomalies: Any) -> None:
     seal(directory, manifests.RAISED, {"format": 1, "state": "sealed", "anomalies": anomalies})
 

@@ -5,6 +5,7 @@ import json
 import re
 import typing
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoints
 from pathlib import Path
 from typing import Any
 
@@ -620,3 +621,21 @@ def test_metrics_without_their_package_are_refused_with_what_to_install(
 
     with pytest.raises(ConfigError, match=r"metrics\.listen: .*pip install 'aod\[metrics\]'"):
         load_with_sources(path, {}, LOCAL)
+
+
+def test_installed_actions_are_looked_up_once_however_many_names_there_are(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def installed(group: str) -> EntryPoints:
+        asked.append(group)
+        return EntryPoints([])
+
+    monkeypatch.setattr("importlib.metadata.entry_points", installed)
+    many = ", ".join(f"unknown{index}" for index in range(2000))
+
+    with pytest.raises(ConfigError):
+        load_with_sources(write(TEXT.replace("actions: [dmesg", f"actions: [{many}", 1)), {}, LOCAL)
+
+    assert len(asked) == 1

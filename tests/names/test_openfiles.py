@@ -51,6 +51,12 @@ def test_without_its_heading_nothing_is_guessed() -> None:
     assert list(parse_open_files("0x2 0x94c08 0x8401 1 1554873 0 name\n")) == []
 
 
+def test_a_heading_with_the_ids_behind_the_name_is_none() -> None:
+    heading = "# <tree id> <filename> <persistent fid>"
+
+    assert list(parse_open_files(f"{heading}\n0x2 name 0x94c08\n")) == []
+
+
 @given(st.text(max_size=300), st.integers(0, len(LEASES)), st.integers(0, len(LEASES)))
 def test_damaged_text_raises_nothing(noise: str, start: int, end: int) -> None:
     line = "\n0x5 0x7 0x1f 0x8000 1 42 0 a b RHW - 812"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aod.errors import BundleError
 from aod.report.advice import MEANINGS, advise
 from aod.report.summary import render
 from aod.smb import status_codes
@@ -18,6 +19,7 @@ from tests.report.manifests import (
     denied,
     event,
     interrupted,
+    latency,
     manifest,
     manual,
     slow,
@@ -84,6 +86,23 @@ def test_a_bundle_with_neither_events_nor_actions_is_still_told() -> None:
 
     assert "still being collected" in summary
     assert "No action was run" in summary
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"anomalies": 5},
+        {"anomalies": [None]},
+        {"timestamp": "now"},
+        {"suppressed_since_last": "x"},
+        {"actions": []},
+        {"lost": None},
+        {"host": 1.5},
+    ],
+)
+def test_a_manifest_of_another_shape_is_refused_in_one_sentence(fields: dict[str, Any]) -> None:
+    with pytest.raises(BundleError, match="none that this aod can tell in words"):
+        render(latency() | fields)
 
 
 def test_what_the_disk_had_no_room_for_is_told_with_its_reason() -> None:

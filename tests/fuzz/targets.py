@@ -1,0 +1,301 @@
+"""What is fuzzed: how a case is made, and what is done with it.
+
+A target's `run` may raise AodError, and nothing else.
+"""
+
+import asyncio
+import contextlib
+import functools
+import io
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from aod.bundle import Bundle, OutputDirectory, read_manifest, read_member, recover
+from aod.commands.list import list_bundles
+from aod.commands.show import show
+from aod.config.loading import load_with_sources
+from aod.config.outputdir import share_problems
+from aod.cooldown import Cooldowns
+from aod.errors import AodError
+from aod.metrics.endpoint import MAX_HEAD_BYTES, Endpoint
+from aod.mounts import all_mounts, mount_of
+from aod.names import Names
+from aod.names.debugdata import parse_debug_data
+from aod.names.openfiles import parse_open_files
+from aod.report.summary import render
+from aod.state import FILE as STATE_FILE
+from aod.state import Moment, StateDirectory
+from tests.fuzz import mutate
+from tests.report.manifests import GOLDEN
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "tests" / "data"
+LOCAL = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+NAME = "aod_1763806988123456789"
+
+DEBUG_TOKENS = (
+    "ConnectionId: 0x1 Hostname: ",
+    "TCP status: ",
+    "SessionId: 0x",
+    "MIDs:",
+    " mid ",
+    "\n\t1) \\\\nas\\share Mounts: 1",
+    "tid: 0x",
+    "Channel: 2 ConnectionId: 0x",
+    "1) Name: ",
+)
+FILE_TOKENS = ("# <tree id>", "<ses id>", "<persistent fid>", "<filename>", "<mid>", "# Format:")
+YAML_TOKENS = (
+    "type: Latency",
+    "actions: [dmesg]",
+    "mode: trackonly",
+    "guardian:",
+    "metrics:",
+    "\n  ",
+    "listen: '[::1]:1'",
+    "textfile: /a.prom",
+    "track_codes: [EACCES]",
+    "&x {a: *x}",
+    "shares: ['*']",
+)
+MOUNTINFO = LOCAL + (
+    "36 22 0:52 / /mnt/a\\040b rw,relatime shared:1 - cifs //nas01/me\\134dia rw,vers=3.1.1\n"
+    "37 22 0:53 / /mnt/auto rw - autofs systemd-1 rw\n"
+    "38 36 0:54 / /mnt/a\\040b/c rw - smb3 \\\\n\\s rw\n"
+)
+VARIABLES = {
+    "AOD_WATCH_INTERVAL_SEC": "1",
+    "AOD_OUTPUT_DIR": "/tmp/aod-none",
+    "AOD_GUARDIAN__ANOMALIES__LATENCY__ACTIONS": '["dmesg"]',
+    "AOD_METRICS__LISTEN": "127.0.0.1:9455",
+    "AOD_WATCHER": "{}",
+    "AOD_LOG_LEVEL": "DEBUG",
+}
+REQUEST = b"GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: text/plain;version=0.0.4;q=0.5\r\n\r\n"
+STATE: dict[str, Any] = {
+    "moment": {"boot_id": Moment.now().boot_id, "boottime_ns": 10**12, "monotonic_ns": 10**12},
+    "cooldowns": {
+        "cooldowns": {"latency/normal": {"until_ns": 10**12, "length_ns": 60, "repeated": True}},
+        "opened_ns": [10**12, 10**12 + 1],
+        "suppressed": [
+            {"name": "a", "count": 3, "first_ns": 1, "last_ns": 2, "worst_latency_ns": 3}
+        ],
+    },
+    "tally": {"incidents": {"latency": 2}, "deleted": 1, "last_bundle": NAME},
+    "format": 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A way into aod: `make` gives a case, `run` does with it what aod does, in a folder."""
+
+    name: str
+    make: Callable[[Random], bytes]
+    run: Callable[[bytes, Path], None]
+
+
+def samples(folder: str) -> list[str]:
+    """Return the texts of a folder of the tests' data."""
+    return [path.read_text() for path in sorted((DATA / folder).iterdir())]
+
+
+def _without_comments(path: Path) -> str:
+    lines = path.read_text().splitlines(keepends=True)
+    return "".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
+
+
+DEBUG_DATA, OPEN_FILES = samples("debugdata"), samples("open_files")
+CONFIGS = [
+    _without_comments(ROOT / "config" / "config.yaml"),
+    _without_comments(ROOT / "tests" / "config" / "data" / "seed.yaml"),
+]
+MANIFESTS = [make() for make in GOLDEN.values()]
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
+
+
+def _make_config(random: Random) -> bytes:
+    sample = random.choice(CONFIGS)
+    if random.random() < 0.05:
+        return mutate.data(sample.encode(), random)
+    return _encoded(mutate.text(sample, random, YAML_TOKENS))
+
+
+def _run_config(case: bytes, folder: Path) -> None:
+    path = folder / "config.yaml"
+    path.write_bytes(case)
+    loaded = load_with_sources(path, {}, LOCAL)
+    loaded.warnings()
+    json.dumps(loaded.config.plain())
+    list(loaded.leaves())
+    loaded.config.fingerprint()
+
+
+def _make_environment(random: Random) -> bytes:
+    variables = dict(VARIABLES)
+    for name in random.sample(sorted(variables), 2):
+        value = variables.pop(name)
+        renamed = mutate.text(name, random, ("__", "AOD_")) if random.random() < 0.5 else name
+        variables[renamed[:500]] = mutate.text(value, random, ("[", "]", '{"a":'))
+    return json.dumps(variables).encode()
+
+
+def _run_environment(case: bytes, folder: Path) -> None:
+    path = folder / "config.yaml"
+    path.write_text(CONFIGS[1])
+    list(load_with_sources(path, json.loads(case), LOCAL).leaves())
+
+
+def _make_debug_data(random: Random) -> bytes:
+    return _encoded(mutate.text(random.choice(DEBUG_DATA), random, DEBUG_TOKENS))
+
+
+def _run_debug_data(case: bytes, folder: Path) -> None:
+    path = folder / "DebugData"
+    path.write_bytes(case)
+    parse_debug_data(case.decode(errors="replace"))
+    names = Names(path, folder)
+    names.refresh()
+    for connection_id, tree_id in ((0, 5), (1, 5), (2**64 - 1, 0)):
+        names.place(connection_id, tree_id)
+        names.server(connection_id)
+        names.channel(connection_id)
+        names.is_given_up(connection_id, 1)
+    names.is_reconnecting("nas01")
+
+
+def _make_open_files(random: Random) -> bytes:
+    return _encoded(mutate.text(random.choice(OPEN_FILES), random, FILE_TOKENS))
+
+
+def _run_open_files(case: bytes, folder: Path) -> None:
+    for (session, tree, file), name in parse_open_files(case.decode(errors="replace")):
+        assert session + tree + file >= 0 or name
+
+
+def _make_manifest(random: Random) -> bytes:
+    return mutate.as_json(random.choice(MANIFESTS), random)
+
+
+def _run_manifest(case: bytes, folder: Path) -> None:
+    """Meet it as a leftover at the start, in the list, and in `aod show`."""
+    directory = folder / "out"
+    (directory / NAME).mkdir(parents=True, mode=0o700)
+    directory.chmod(0o700)
+    (directory / NAME / "manifest.json").write_bytes(case)
+    (directory / NAME / "stats.txt").write_bytes(b"content")
+    try:
+        _look(directory, NAME)
+        with OutputDirectory.open(directory) as output:
+            recover(output, render)
+        left = [path.name for path in directory.iterdir()]
+        assert left in ([], [f"{NAME}.tar.zst"]), left
+        for name in left:
+            _look(directory, name)
+    finally:
+        shutil.rmtree(directory)
+
+
+def _look(directory: Path, name: str) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        list_bundles(directory=directory)
+        list_bundles(directory=directory, as_json=True)
+        with contextlib.suppress(AodError):
+            show(str(directory / name))
+
+
+def _make_sealed(random: Random) -> bytes:
+    return mutate.data(_sealed(random.randrange(len(MANIFESTS))), random)
+
+
+@functools.cache
+def _sealed(index: int) -> bytes:
+    """Return a sealed bundle with one of the manifests."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        OutputDirectory.open(Path(folder) / "out") as output,
+    ):
+        bundle = Bundle.create(output, int(NAME.removeprefix("aod_")))
+        bundle.write("stats.txt", b"content " * 100)
+        bundle.write("summary.txt", render(MANIFESTS[index]).encode())
+        return bundle.seal(MANIFESTS[index]).read_bytes()
+
+
+def _run_sealed(case: bytes, folder: Path) -> None:
+    path = folder / f"{NAME}.tar.zst"
+    path.write_bytes(case)
+    for name in ("summary.txt", "stats.txt", "no.txt"):
+        with contextlib.suppress(AodError):
+            read_member(path, name)
+    render(read_manifest(path))
+
+
+def _make_mounts(random: Random) -> bytes:
+    return _encoded(mutate.text(MOUNTINFO, random, (" - cifs ", "\\134", "\\999", "//", " / /")))
+
+
+def _run_mounts(case: bytes, folder: Path) -> None:
+    text = case.decode(errors="surrogateescape")
+    mounts = all_mounts(text)
+    mount_of("/mnt/a b/c/../d", mounts)
+    share_problems(folder, text)
+
+
+def _make_state(random: Random) -> bytes:
+    return mutate.as_json(STATE, random)
+
+
+def _run_state(case: bytes, folder: Path) -> None:
+    directory = folder / "state"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    (directory / STATE_FILE).write_bytes(case)
+    with StateDirectory(directory) as opened:
+        state = opened.load()
+        cooldowns = Cooldowns(3_600_000_000_000, 20)
+        cooldowns.restore(state.cooldowns, time.monotonic_ns())
+        opened.save(cooldowns.snapshot(), state.tally)
+        assert opened.load().tally == state.tally
+        for held_back in cooldowns.take_suppressed():
+            held_back.as_dict()
+
+
+def _make_http(random: Random) -> bytes:
+    return mutate.data(REQUEST, random)
+
+
+def _run_http(case: bytes, folder: Path) -> None:
+    async def answer() -> bytes:
+        reader = asyncio.StreamReader(limit=MAX_HEAD_BYTES)
+        reader.feed_data(case)
+        reader.feed_eof()
+        return await endpoint.answer(reader)
+
+    endpoint = Endpoint("127.0.0.1", 0, lambda accept: (accept.encode(), "text/plain"))
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        assert asyncio.run(answer()).startswith(b"HTTP/1.1 ")
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("config", _make_config, _run_config),
+        Target("environment", _make_environment, _run_environment),
+        Target("debugdata", _make_debug_data, _run_debug_data),
+        Target("open_files", _make_open_files, _run_open_files),
+        Target("manifest", _make_manifest, _run_manifest),
+        Target("sealed", _make_sealed, _run_sealed),
+        Target("mounts", _make_mounts, _run_mounts),
+        Target("state", _make_state, _run_state),
+        Target("http", _make_http, _run_http),
+    )
+}
