@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from aod import actions, metrics, smb, systemd
+from aod.actions import orphans
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.audit import Audit
@@ -197,6 +198,7 @@ class Service:
             Component("reload", partial(self._reload_when_told, orders), Policy.LASTING),
             Component("collect", partial(self._collect_when_told, orders), Policy.LASTING),
             Component("audit", lambda _: self._audit.run(), Policy.OPTIONAL),
+            Component("orphans", lambda _: orphans.watch(), Policy.OPTIONAL),
             Component("names", lambda _: self._upkeep.run(), Policy.OPTIONAL),
         ]
 

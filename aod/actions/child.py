@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from aod.actions.action import Context
@@ -21,6 +22,19 @@ SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": SEARCH_PATH, "LC_ALL": "C"}
 PIPE_BUFFER_BYTES = 64 << 10
 """asyncio stops reading a pipe when twice this much waits for us."""
+
+
+@dataclass(slots=True)
+class Living:
+    """The children that live; `starting` counts those that are about to, `started` all."""
+
+    pids: set[int] = field(default_factory=set)
+    starting: int = 0
+    started: int = 0
+
+
+LIVING = Living()
+"""Those of this process: whoever else is its child is an orphan of one of them."""
 
 
 class Child(asyncio.subprocess.SubprocessStreamProtocol):
@@ -58,16 +72,21 @@ class Child(asyncio.subprocess.SubprocessStreamProtocol):
         Raises OSError when it cannot be started.
         """
         child = cls(owner, argv, context)
-        transport, _ = await asyncio.get_running_loop().subprocess_exec(
-            lambda: child,
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd="/",
-            env=ENVIRONMENT,
-            start_new_session=True,
-        )
+        LIVING.starting += 1
+        LIVING.started += 1
+        try:
+            transport, _ = await asyncio.get_running_loop().subprocess_exec(
+                lambda: child,
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd="/",
+                env=ENVIRONMENT,
+                start_new_session=True,
+            )
+        finally:
+            LIVING.starting -= 1
         try:
             child._mark.enter_context(context.own_child(child.pid))
             try:
@@ -83,10 +102,12 @@ class Child(asyncio.subprocess.SubprocessStreamProtocol):
         super().connection_made(transport)
         assert isinstance(transport, asyncio.SubprocessTransport)
         self._process, self.pid = transport, transport.get_pid()
+        LIVING.pids.add(self.pid)
 
     def process_exited(self) -> None:
         """Note the exit code; called by asyncio when the child was reaped."""
         super().process_exited()
+        LIVING.pids.discard(self.pid)
         self.exit_code = self._process.get_returncode() if self._process else None
         if self.abandoned:
             self._context.stuck.remove(self.owner)

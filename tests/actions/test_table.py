@@ -10,7 +10,18 @@ import pytest
 from aod import actions
 from aod.errors import ConfigError
 
-MACHINERY = {"__init__", "action", "child", "command", "file", "output", "runner", "stuck", "tail"}
+MACHINERY = {
+    "__init__",
+    "action",
+    "child",
+    "command",
+    "file",
+    "orphans",
+    "output",
+    "runner",
+    "stuck",
+    "tail",
+}
 
 
 def test_every_file_of_the_folder_is_in_the_table_or_machinery() -> None:
