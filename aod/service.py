@@ -294,7 +294,7 @@ class Service:
     def _tidy(self) -> None:
         self._output.follow()
         recover(self._output, render)
-        self._cleanup.sweep(time.time_ns(), time.monotonic_ns())
+        self._cleanup.sweep(time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
 
     async def _watch_ledger(self, pulse: Pulse) -> None:
         watch = Watch()

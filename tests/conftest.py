@@ -40,6 +40,12 @@ def no_blocking_call() -> Iterator[BlockBuster]:
         yield blockbuster
 
 
+@pytest.fixture(autouse=True, scope="session")
+def tables() -> None:
+    """The tables that the service reads at its start are read, whichever test comes first."""
+    smb.statuses()
+
+
 @pytest.fixture(autouse=True)
 def children_by_pidfd(request: pytest.FixtureRequest) -> None:
     """On 3.11 children are watched by pidfd, as the service does it."""

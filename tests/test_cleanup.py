@@ -15,7 +15,8 @@ from aod.cleanup import Cleanup, Limits, Removal, WallClock, newest_sealed, plan
 
 NOW = 1763806988_123456789
 DAY = 86_400 * 1_000_000_000
-HOUR = 3600 * 1_000_000_000
+SECOND = 1_000_000_000
+HOUR = 3600 * SECOND
 UNLIMITED = Limits(max_age_ns=None, max_total_bytes=1 << 60)
 
 
@@ -38,6 +39,21 @@ def test_a_time_stamp_in_the_future_is_not_old() -> None:
     entries = [sealed(NOW + 100 * DAY), sealed(NOW + 200 * DAY)]
 
     assert plan(entries, NOW, Limits(DAY, 1 << 60), ()) == []
+
+
+def test_a_time_stamp_from_the_future_goes_before_what_was_made_since() -> None:
+    ahead, old, new = sealed(NOW + 300 * DAY), sealed(NOW - 2), sealed(NOW)
+
+    assert plan([old, new, ahead], NOW, Limits(None, 20), ()) == [Removal(ahead, "size")]
+    assert newest_sealed([old, new, ahead], NOW) == new
+    assert newest_sealed([ahead], NOW) == ahead
+
+
+@pytest.mark.parametrize(("ahead_ns", "newest"), [(60 * SECOND, 1), (60 * SECOND + 1, 0)])
+def test_a_small_step_back_does_not_make_a_bundle_the_oldest(ahead_ns: int, newest: int) -> None:
+    entries = [sealed(NOW), sealed(NOW + ahead_ns)]
+
+    assert newest_sealed(entries, NOW) == entries[newest]
 
 
 def test_the_oldest_go_until_the_total_is_at_the_limit() -> None:
@@ -77,7 +93,7 @@ def test_a_plan_spares_open_and_newest_and_ends_under_the_limit_when_it_can(
 
     removed = {r.entry.name for r in plan(entries, NOW, limits, open_names, other_bytes)}
 
-    newest = newest_sealed(entries)
+    newest = newest_sealed(entries, NOW)
     spared = open_names | ({newest.name} if newest else set())
     kept = [entry for entry in entries if entry.name not in removed]
     total = sum(entry.bytes for entry in kept) + other_bytes
@@ -126,7 +142,7 @@ def test_a_sweep_deletes_files_and_directories_and_records_them(output: OutputDi
     old = [put(output, sealed(NOW - 3 * DAY, 7)), put(output, directory(NOW - 2 * DAY, 5))]
     put(output, sealed(NOW))
 
-    Cleanup(output, Limits(DAY, 1 << 60), records).sweep(NOW, 0)
+    Cleanup(output, Limits(DAY, 1 << 60), records).sweep(NOW, DAY)
 
     assert names(output.fd) == [sealed(NOW).name]
     assert records.seen == [
@@ -141,7 +157,7 @@ def test_audit_files_count_but_stay(output: OutputDirectory) -> None:
     put(output, sealed(NOW - 1))
     put(output, sealed(NOW))
 
-    Cleanup(output, Limits(None, 110), Records()).sweep(NOW, 0)
+    Cleanup(output, Limits(None, 110), Records()).sweep(NOW, DAY)
 
     assert sorted(names(output.fd)) == [sealed(NOW).name, "audit.jsonl", "audit.jsonl.1"]
 
@@ -156,7 +172,7 @@ def test_what_is_not_ours_is_neither_counted_nor_deleted(
     put(output, sealed(NOW))
     before = sorted(names(output.fd))
 
-    assert Cleanup(output, Limits(DAY, 20), Records()).sweep(NOW, 0) == []
+    assert Cleanup(output, Limits(DAY, 20), Records()).sweep(NOW, DAY) == []
     assert sorted(names(output.fd)) == before
 
 
@@ -164,7 +180,7 @@ def test_an_open_bundle_stays_however_old(output: OutputDirectory) -> None:
     with Bundle.create(output, NOW - 9 * DAY) as bundle:
         bundle.write("dmesg.txt", b"x" * 100)
 
-        assert Cleanup(output, Limits(DAY, 1), Records()).sweep(NOW, 0) == []
+        assert Cleanup(output, Limits(DAY, 1), Records()).sweep(NOW, DAY) == []
         assert bundle.path.exists()
 
 
@@ -173,7 +189,7 @@ def test_a_bundle_that_another_process_collects_stays(output: OutputDirectory) -
         OutputDirectory.open(output.path) as other,
         Bundle.create(other, NOW - 9 * DAY) as bundle,
     ):
-        assert Cleanup(output, Limits(DAY, 1), Records()).sweep(NOW, 0) == []
+        assert Cleanup(output, Limits(DAY, 1), Records()).sweep(NOW, DAY) == []
         assert bundle.path.exists()
 
 
@@ -183,8 +199,8 @@ def test_the_newest_stays_over_the_limit_with_one_warning(
     put(output, sealed(NOW, 100))
     cleanup = Cleanup(output, Limits(None, 50), Records())
 
-    cleanup.sweep(NOW, 0)
-    cleanup.sweep(NOW, 0)
+    cleanup.sweep(NOW, DAY)
+    cleanup.sweep(NOW, DAY)
 
     assert caplog.text.count("stays over its limit") == 1
     assert names(output.fd) == [sealed(NOW).name]
@@ -195,10 +211,10 @@ def test_another_newest_over_the_limit_is_warned_of_again(
 ) -> None:
     put(output, sealed(NOW, 100))
     cleanup = Cleanup(output, Limits(None, 50), Records())
-    cleanup.sweep(NOW, 0)
+    cleanup.sweep(NOW, DAY)
     put(output, sealed(NOW + 1, 100))
 
-    cleanup.sweep(NOW, 0)
+    cleanup.sweep(NOW, DAY)
 
     assert caplog.text.count("stays over its limit") == 2
 
@@ -212,10 +228,10 @@ def test_what_cannot_be_deleted_is_not_recorded_and_tried_again(
     cleanup = Cleanup(output, Limits(DAY, 1 << 60), records)
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", _refused)
-        assert cleanup.sweep(NOW, 0) == []
+        assert cleanup.sweep(NOW, DAY) == []
     assert records.seen == []
 
-    assert [removal.reason for removal in cleanup.sweep(NOW, 0)] == ["age"]
+    assert [removal.reason for removal in cleanup.sweep(NOW, DAY)] == ["age"]
 
 
 def _refused(*arguments: object, **options: object) -> None:
@@ -244,7 +260,7 @@ def test_age_removal_pauses_for_one_run_after_a_step(output: OutputDirectory) ->
     cleanup = Cleanup(output, Limits(DAY, 1 << 60), Records())
     later = NOW + 30 * DAY
 
-    runs = [cleanup.sweep(NOW, 0), cleanup.sweep(later, HOUR), cleanup.sweep(later, HOUR)]
+    runs = [cleanup.sweep(NOW, DAY), cleanup.sweep(later, HOUR), cleanup.sweep(later, HOUR)]
 
     assert [len(run) for run in runs] == [0, 0, 1]
 
@@ -253,7 +269,77 @@ def test_size_removal_goes_on_after_a_step(output: OutputDirectory) -> None:
     put(output, sealed(NOW - 1))
     put(output, sealed(NOW))
     cleanup = Cleanup(output, UNLIMITED, Records())
-    cleanup.sweep(NOW, 0)
+    cleanup.sweep(NOW, DAY)
     cleanup.limits = Limits(None, 10)
 
-    assert [removal.reason for removal in cleanup.sweep(NOW + DAY, 0)] == ["size"]
+    assert [removal.reason for removal in cleanup.sweep(NOW + DAY, DAY)] == ["size"]
+
+
+@pytest.mark.parametrize("step_ns", [-365 * DAY, -HOUR, HOUR, 365 * DAY])
+def test_a_clock_that_is_put_right_costs_no_bundle_of_this_run(
+    output: OutputDirectory, step_ns: int
+) -> None:
+    cleanup = Cleanup(output, Limits(DAY, 1 << 60), Records())
+    wrong = NOW - step_ns
+    cleanup.sweep(wrong, DAY)
+    for age_ns in (1, 2):
+        put(output, sealed(wrong - age_ns))
+    cleanup.sweep(wrong, DAY)
+
+    gone = [cleanup.sweep(NOW, DAY + minutes * HOUR // 60) for minutes in range(1, 5)]
+
+    assert gone == [[]] * 4
+    assert len(names(output.fd)) == 2
+
+
+def test_a_bundle_of_this_run_goes_once_it_is_old_by_both_clocks(output: OutputDirectory) -> None:
+    cleanup = Cleanup(output, Limits(DAY, 1 << 60), Records())
+    cleanup.sweep(NOW, DAY)
+    first, second = put(output, sealed(NOW - 300 * DAY)), put(output, sealed(NOW))
+    cleanup.sweep(NOW, DAY)
+
+    days = [cleanup.sweep(NOW + days * DAY, DAY + days * DAY) for days in (1, 2)]
+
+    assert days == [[], [Removal(first, "age")]]
+    assert names(output.fd) == [second.name]
+
+
+def test_a_clock_far_ahead_at_boot_costs_nothing(output: OutputDirectory) -> None:
+    for age_ns in (1, 2, 3):
+        put(output, sealed(NOW - age_ns))
+    cleanup = Cleanup(output, Limits(DAY, 1 << 60), Records())
+
+    boot = [cleanup.sweep(NOW + 365 * DAY, 30 * SECOND), cleanup.sweep(NOW, 90 * SECOND)]
+    later = [cleanup.sweep(NOW, 2 * HOUR)]
+
+    assert boot + later == [[]] * 3
+
+
+def test_being_suspended_is_no_step(output: OutputDirectory) -> None:
+    old = put(output, sealed(NOW - 1))
+    put(output, sealed(NOW))
+    cleanup = Cleanup(output, Limits(DAY, 1 << 60), Records())
+    cleanup.sweep(NOW, DAY)
+
+    assert cleanup.sweep(NOW + 3 * DAY, DAY + 3 * DAY) == [Removal(old, "age")]
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, HOUR, 365 * DAY]), st.booleans()), max_size=6))
+def test_whatever_the_clock_does_the_latest_bundles_are_kept_within_the_limit(
+    steps: list[tuple[int, bool]],
+) -> None:
+    """Each turn the clock may be set, a bundle of 10 is made, and at most 35 are kept."""
+    now, kept = NOW, list[Entry]()
+    with_stamps: set[int] = set()
+    for size_ns, is_back in [*steps, (0, False), (0, False), (0, False)]:
+        now += 1 + (-size_ns if is_back else size_ns)
+        while now in with_stamps:
+            now += 1
+        with_stamps.add(now)
+        kept.append(sealed(now))
+        gone = [removal.entry for removal in plan(kept, now, Limits(None, 35), ())]
+        assert kept[-1] not in gone
+        kept = [entry for entry in kept if entry not in gone]
+        assert sum(entry.bytes for entry in kept) <= 35
+
+    assert [entry.timestamp for entry in kept[-3:]] == [now - 2, now - 1, now]

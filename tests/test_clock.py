@@ -1,11 +1,24 @@
 """Clocks, compared with the system's own."""
 
+import re
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from aod.clock import iso, wall_offset_ns
+
+WALL_READERS = {
+    "clock.py": "the offset",
+    "service.py": "the stamp of what somebody asked for, and the clean-up, which knows of steps",
+    "commands/collect.py": "the stamp of what somebody asked for",
+    "incident.py": "when it was sealed",
+    "actions/runner.py": "when an action was started",
+    "audit.py": "when a note was taken",
+    "bundle/output.py": "which time stamps are of the future",
+}
+"""Windows, cooldowns and timeouts are not among them: those must not go by a clock that is set."""
 
 
 def test_the_offset_turns_monotonic_into_wall_time() -> None:
@@ -24,3 +37,19 @@ def test_the_offset_turns_monotonic_into_wall_time() -> None:
 def test_iso_is_utc_with_microseconds(wall_ns: int, text: str) -> None:
     assert iso(wall_ns) == text
     assert int(datetime.fromisoformat(text).timestamp()) == wall_ns // 10**9
+
+
+def test_wall_time_is_read_only_where_something_is_named_or_told() -> None:
+    reading = re.compile(
+        r"\btime\.time(_ns)?\b|\bCLOCK_REALTIME\b|date(time)?\.(now|utcnow|today)\("
+    )
+    aod = Path(__file__).parent.parent / "aod"
+
+    readers = {
+        str(path.relative_to(aod))
+        for path in aod.rglob("*.py")
+        if reading.search(re.sub(r'""".*?"""', "", path.read_text(), flags=re.S))
+    }
+
+    assert readers - WALL_READERS.keys() == set()
+    assert WALL_READERS.keys() - readers == set()

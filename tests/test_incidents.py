@@ -25,6 +25,8 @@ from tests.conftest import Collect, Told, make_anomaly, make_config, manifest_of
 from tests.events import SECOND
 
 Script = dict[str, Collect]
+HOUR = 3600 * SECOND
+YEAR = 365 * 24 * HOUR
 
 
 def spawn(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -344,3 +346,42 @@ async def test_what_stays_is_sealed_files_only(output: OutputDirectory, script: 
         f"{number}.tar.zst" for number in range(4)
     ]
     assert output.open_names == set()
+
+
+@pytest.mark.parametrize("step_ns", [-YEAR, -HOUR, HOUR, YEAR])
+async def test_a_clock_that_is_set_changes_no_cooldown(
+    output: OutputDirectory, script: Script, monkeypatch: pytest.MonkeyPatch, step_ns: int
+) -> None:
+    incidents = make_incidents(make_config(output.path), output)
+    now_ns, clock = 2 * YEAR, time.monotonic_ns()
+    monkeypatch.setattr(time, "monotonic_ns", lambda: clock)
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns)
+
+    def raised() -> Anomaly:
+        return make_anomaly(at_ns=clock).stamped(now_ns - clock)
+
+    await handle(incidents, raised())
+    now_ns += step_ns
+    clock += 59 * SECOND
+    await handle(incidents, raised())
+    within = len(names_in(output.path))
+    clock += 2 * SECOND
+    await handle(incidents, raised())
+
+    stamps = {2 * YEAR, 2 * YEAR + step_ns}
+    assert within == 1
+    assert names_in(output.path) == sorted(f"aod_{stamp:019d}.tar.zst" for stamp in stamps)
+
+
+async def test_a_clock_that_is_set_back_onto_a_bundle_moves_on_by_a_nanosecond(
+    output: OutputDirectory, script: Script
+) -> None:
+    incidents = make_incidents(
+        make_config(output.path, incidents={"cooldown_sec": 0, "max_cooldown_sec": 0}), output
+    )
+
+    for at_ns in (1, 2, 3):
+        await handle(incidents, make_anomaly(at_ns=at_ns).stamped(100 - at_ns))
+
+    assert [name[-10:-8] for name in names_in(output.path)] == ["00", "01", "02"]
+    assert {manifest["timestamp"] for manifest in await manifests(output)} == {100, 101, 102}

@@ -11,6 +11,8 @@ import os
 import re
 import stat
 import threading
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 SEALED = ".tar.zst"
 TEMPORARY = ".tar.zst.tmp"
 MOUNTINFO = Path("/proc/self/mountinfo")
+AHEAD_NS = 60 * 1_000_000_000
+"""A time stamp may be so far in the future before it counts as one of a wrong clock."""
 
 _OURS = re.compile(r"aod_(\d{19})(\.tar\.zst|\.tar\.zst\.tmp)?", re.ASCII)
 
@@ -38,6 +42,19 @@ class Entry:
     timestamp: int
     is_sealed: bool
     bytes: int
+
+
+def oldest_first(entries: Iterable[Entry], now_ns: int) -> list[Entry]:
+    """Return the bundles in the order of their time stamps, those from the future first.
+
+    They were made while the clock was wrong. As the newest they would stay for ever, and every
+    bundle that is made after the clock was put right would be deleted in their favour.
+    """
+
+    def age(entry: Entry) -> tuple[bool, int, bool]:
+        return entry.timestamp <= now_ns + AHEAD_NS, entry.timestamp, entry.is_sealed
+
+    return sorted(entries, key=age)
 
 
 class OutputDirectory:
@@ -151,7 +168,7 @@ class OutputDirectory:
     def entries(self) -> list[Entry]:
         """Return the bundles, oldest first; only real files and directories of our own."""
         found = [entry for name in files.names(self.fd) if (entry := self._entry(name))]
-        return sorted(found, key=lambda entry: (entry.timestamp, entry.is_sealed))
+        return oldest_first(found, time.time_ns())
 
     def temporaries(self) -> list[str]:
         """Return the half-written sealed files of ours."""

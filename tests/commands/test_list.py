@@ -65,6 +65,15 @@ def test_bundles_are_listed_newest_first_with_what_and_where(directory: Path) ->
     assert lines[2].endswith("sealed")
 
 
+def test_a_bundle_of_a_clock_that_was_ahead_is_listed_last(directory: Path) -> None:
+    for stamp_s in (4_000_000_000, 1_700_000_000, 1_600_000_000):
+        seal(directory, stamp_s * 10**9, manifests.manual())
+
+    lines = run("--dir", directory).splitlines()
+
+    assert [line[:4] for line in lines[1:]] == ["2023", "2020", "2096"]
+
+
 def test_a_damaged_bundle_is_listed_as_damaged(directory: Path) -> None:
     seal(directory, manifests.RAISED, manifests.manual())
     (directory / f"aod_{manifests.RAISED + 1}.tar.zst").write_bytes(b"junk")

@@ -41,6 +41,13 @@ def test_latest_is_the_newest_and_shows_its_summary(directory: Path) -> None:
     assert run("latest", "--dir", directory) == b"newer\n"
 
 
+def test_a_bundle_of_a_clock_that_was_ahead_is_not_the_latest(directory: Path) -> None:
+    with OutputDirectory.open(directory) as output:
+        Bundle.create(output, 4_000_000_000 * 10**9).seal(manifests.latency())
+
+    assert run("latest", "--dir", directory) == b"newer\n"
+
+
 @pytest.mark.parametrize("name", [f"{STAMP}", f"aod_{STAMP}", f"aod_{STAMP}.tar.zst"])
 def test_a_bundle_is_found_by_time_stamp_or_name(directory: Path, name: str) -> None:
     assert run(name, "--dir", directory) == b"older\n"
