@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from aod import actions, metrics, smb, systemd
-from aod.actions import orphans
+from aod.actions import orphans, programs
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.audit import Audit
@@ -508,6 +508,7 @@ def _warm_up(config: Config) -> None:
     smb.statuses()
     for name in config.watcher.actions:
         try:
-            actions.create(name)
+            action = actions.create(name)
         except Exception as error:  # a third party's code: whatever it raises
             raise ConfigError([f"watcher.actions: cannot load {name}: {error!r}"]) from error
+        programs.find_early(getattr(action, "program", None))

@@ -40,6 +40,7 @@ LAYERS = (
     ("aod.journal",),
     # Facts.
     (
+        "aod.capabilities",
         "aod.histogram",
         "aod.smb",
         "aod.clock",

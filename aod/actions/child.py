@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from aod.actions.action import Context
+from aod.actions.programs import SEARCH_PATH
 
 log = logging.getLogger(__name__)
 
-SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": SEARCH_PATH, "LC_ALL": "C"}
 PIPE_BUFFER_BYTES = 64 << 10
 """asyncio stops reading a pipe when twice this much waits for us."""
@@ -84,6 +84,7 @@ class Child(asyncio.subprocess.SubprocessStreamProtocol):
                 cwd="/",
                 env=ENVIRONMENT,
                 start_new_session=True,
+                umask=0o077,
             )
         finally:
             LIVING.starting -= 1

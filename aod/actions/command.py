@@ -1,14 +1,15 @@
 """Runs one program and streams what it prints into an action's file."""
 
 import asyncio
-import shutil
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
 
 from aod.actions.action import STDERR_KEPT_BYTES, Context, Outcome, Skip, State
-from aod.actions.child import SEARCH_PATH, Child
+from aod.actions.child import Child
 from aod.actions.output import Output
+from aod.actions.programs import confined
+from aod.capabilities import Capability
 
 CHUNK_BYTES = 64 << 10
 STDERR_READ_BYTES = 1 << 20
@@ -21,7 +22,8 @@ PIPE_GRACE_S = 1.0
 class Command:
     """One program with its arguments, never through a shell.
 
-    It gets its own session, no input, an environment of PATH and LC_ALL=C, and dies with aod.
+    It gets its own session, no input, an environment of PATH and LC_ALL=C, none of root's
+    `capabilities` but these, writes no file, and dies with aod.
     `run_for_s` is for a program that runs until it is told to end: SIGTERM after that time is
     its normal end. `heading` is written before what it prints. `child` is the class that runs it.
     """
@@ -30,6 +32,7 @@ class Command:
     arguments: tuple[str, ...] = ()
     run_for_s: float | None = None
     heading: str = ""
+    capabilities: tuple[Capability, ...] = ()
     child: type[Child] = Child
 
     async def run(
@@ -37,13 +40,12 @@ class Command:
     ) -> Outcome:
         """Run it until its end, its cap, or its deadline (`run_for_s` + `timeout_s`).
 
-        `timeout_s` is the context's unless given. Raises Skip when the program is not installed
-        or an earlier one is stuck, OSError when it cannot be started.
+        `timeout_s` is the context's unless given. Raises Skip when the program is not installed,
+        not safe, or an earlier one is stuck, OSError when it cannot be started.
         """
         if self.program in context.stuck:
             raise Skip(f"an earlier {self.program} is stuck in the kernel")
-        setpriv, program = await asyncio.to_thread(_resolve, "setpriv", self.program)
-        argv = [setpriv, "--pdeathsig", "KILL", "--", program, *self.arguments]
+        argv = await asyncio.to_thread(confined, self.program, self.arguments, self.capabilities)
         if self.heading:
             await output.write_text(self.heading)
         deadline_s = context.timeout_s if timeout_s is None else timeout_s
@@ -101,15 +103,6 @@ class Command:
 
 def _text(stderr: bytearray) -> str:
     return stderr.decode(errors="replace")
-
-
-def _resolve(*programs: str) -> list[str]:
-    """Return the absolute paths of programs; raises Skip for one that is not installed."""
-    found = [shutil.which(program, path=SEARCH_PATH) for program in programs]
-    for program, path in zip(programs, found, strict=True):
-        if path is None:
-            raise Skip(f"{program} is not installed")
-    return [path for path in found if path]
 
 
 async def _stream(child: Child, output: Output) -> None:

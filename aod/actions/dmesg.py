@@ -3,6 +3,7 @@
 from aod.actions.action import Context, Outcome
 from aod.actions.command import Command
 from aod.actions.output import Output
+from aod.capabilities import Capability
 
 
 class Dmesg:
@@ -10,9 +11,12 @@ class Dmesg:
 
     name = "dmesg"
     file_name = "dmesg.txt"
+    program = "dmesg"
+    capabilities = (Capability.SYSLOG,)  # where kernel.dmesg_restrict is set
 
-    def __init__(self, program: str = "dmesg") -> None:
-        self._command = Command(program, ("--time-format", "iso", "--decode"))
+    def __init__(self, program: str = program) -> None:
+        arguments = ("--time-format", "iso", "--decode")
+        self._command = Command(program, arguments, capabilities=self.capabilities)
 
     async def collect(self, context: Context, output: Output) -> Outcome:
         """Run dmesg."""

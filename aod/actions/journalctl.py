@@ -6,6 +6,7 @@ from pathlib import Path
 from aod.actions.action import Context, Outcome, Skip
 from aod.actions.command import Command
 from aod.actions.output import Output
+from aod.capabilities import Capability
 
 FOLDERS = ("var/log/journal", "run/log/journal")
 
@@ -15,8 +16,10 @@ class Journalctl:
 
     name = "journalctl"
     file_name = "journalctl.txt"
+    program = "journalctl"
+    capabilities: tuple[Capability, ...] = ()  # the journal's files are root's
 
-    def __init__(self, program: str = "journalctl", root: Path = Path("/")) -> None:
+    def __init__(self, program: str = program, root: Path = Path("/")) -> None:
         self._program = program
         self._folders = [root / folder for folder in FOLDERS]
 
@@ -26,7 +29,11 @@ class Journalctl:
             raise Skip("no journal is kept here")
         since_s = context.raised_wall_ns / 1e9 - context.lookback_s
         arguments = ("--since", f"@{since_s:.0f}", "-o", "short-iso-precise")
-        command = Command(self._program, (*arguments, "--no-pager", "--quiet"))
+        command = Command(
+            self._program,
+            (*arguments, "--no-pager", "--quiet"),
+            capabilities=self.capabilities,
+        )
         return await command.run(context, output)
 
     def _is_kept(self) -> bool:

@@ -7,6 +7,7 @@ from aod.actions.action import Context, Outcome, Skip, combined
 from aod.actions.command import Command
 from aod.actions.file import read_text
 from aod.actions.output import Output
+from aod.capabilities import Capability
 from aod.mounts import Mount, cifs_mounts
 
 QUERIES = ("fileallinfo", "filefsfullsizeinfo")  # never keys: they decrypt the traffic
@@ -21,8 +22,10 @@ class Smbinfo:
 
     name = "smbinfo"
     file_name = "smbinfo.txt"
+    program = "smbinfo"
+    capabilities = (Capability.DAC_READ_SEARCH,)  # a mount's root may be closed to root (uid=)
 
-    def __init__(self, program: str = "smbinfo", root: Path = Path("/")) -> None:
+    def __init__(self, program: str = program, root: Path = Path("/")) -> None:
         self._program = program
         self._mountinfo = root / "proc/self/mountinfo"
 
@@ -53,7 +56,12 @@ class Smbinfo:
         if timeout_s <= 0:
             return Outcome("timeout", f"{mount.source}: no time was left")
         heading = f"# smbinfo {query} {mount.mount_point} ({mount.source})\n"
-        command = Command(self._program, (query, str(mount.mount_point)), heading=heading)
+        command = Command(
+            self._program,
+            (query, str(mount.mount_point)),
+            heading=heading,
+            capabilities=self.capabilities,
+        )
         try:
             return await command.run(context, output, timeout_s)
         except Skip as skip:

@@ -3,6 +3,7 @@
 from aod.actions.action import Context, Outcome
 from aod.actions.command import Command
 from aod.actions.output import Output
+from aod.capabilities import Capability
 
 
 class Tcpdump:
@@ -14,13 +15,21 @@ class Tcpdump:
 
     name = "tcpdump"
     file_name = "tcpdump.pcap"
+    program = "tcpdump"
+    # It opens a packet socket; -Z root sets its user and groups again, though to the same.
+    capabilities = (Capability.NET_RAW, Capability.SETGID, Capability.SETUID)
 
-    def __init__(self, program: str = "tcpdump") -> None:
+    def __init__(self, program: str = program) -> None:
         self._program = program
 
     async def collect(self, context: Context, output: Output) -> Outcome:
         """Capture; SIGTERM after `post_trigger_s` is its normal end."""
         options = ("-i", "any", "-nn", "-U", "-Z", "root", "-s", str(context.snaplen), "-w", "-")
         arguments = (*options, "tcp", "port", "445")
-        command = Command(self._program, arguments, run_for_s=context.post_trigger_s)
+        command = Command(
+            self._program,
+            arguments,
+            run_for_s=context.post_trigger_s,
+            capabilities=self.capabilities,
+        )
         return await command.run(context, output)

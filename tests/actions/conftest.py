@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from aod.actions.action import Context
 from aod.actions.output import Output
 
+# That of the virtual environment may be another user's, and is then not run.
+PYTHON = str(Path(sys.executable).resolve())
 RAISED_WALL_NS = 1_763_806_201_000_000_000  # 2025-11-22T10:10:01Z
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import select
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +14,7 @@ from aod.actions.child import Child
 from aod.actions.command import Command
 from aod.actions.output import Output
 
-from .conftest import FakeFiles, Surroundings
+from .conftest import PYTHON, FakeFiles, Surroundings
 
 MakeOutput = Callable[..., Output]
 
@@ -35,7 +34,7 @@ class Deaf(Hasty):
 
 
 def python(code: str, run_for_s: float | None = None, child: type[Child] = Hasty) -> Command:
-    return Command(sys.executable, ("-I", "-S", "-c", code), run_for_s=run_for_s, child=child)
+    return Command(PYTHON, ("-I", "-S", "-c", code), run_for_s=run_for_s, child=child)
 
 
 async def read(output: Output, files: FakeFiles) -> bytes:
@@ -221,7 +220,7 @@ async def test_a_child_is_marked_as_ours_while_it_lives_and_recorded(
 
     (record,) = surroundings.records
     assert surroundings.marked == surroundings.unmarked == [record["pid"]]
-    assert record["argv"][1:4] == ["--pdeathsig", "KILL", "--"]
+    assert record["argv"][record["argv"].index("--") + 1] == PYTHON
     assert (record["kind"], record["exit_code"]) == ("child", 0)
     assert 0 < record["duration_s"] < 10
 
@@ -250,7 +249,7 @@ async def test_a_stuck_child_is_abandoned_and_counted_until_it_goes(
 async def test_a_program_with_a_stuck_child_is_not_started_again(
     context: Context, make_output: MakeOutput, surroundings: Surroundings
 ) -> None:
-    context.stuck.add(sys.executable)
+    context.stuck.add(PYTHON)
 
     with pytest.raises(Skip, match="stuck in the kernel"):
         await python("pass").run(context, make_output())

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,7 @@ from aod.actions.command import Command
 from aod.actions.output import Output
 from aod.actions.runner import Runner
 
-from .conftest import FakeFiles, Surroundings
+from .conftest import PYTHON, FakeFiles, Surroundings
 
 Collect = Callable[[Context, Output], Awaitable[Outcome]]
 
@@ -139,7 +138,7 @@ async def test_cancellation_ends_children_and_tells_what_was_cut_off(
 
     async def child(context: Context, output: Output) -> Outcome:
         code = "import signal; print('begun', flush=True); signal.pause()"
-        return await Command(sys.executable, ("-IS", "-c", code)).run(context, output)
+        return await Command(PYTHON, ("-IS", "-c", code)).run(context, output)
 
     async with asyncio.TaskGroup() as group:
         actions = [Fake(child, "dmesg"), Fake(writes, "smbinfo")]

@@ -18,6 +18,7 @@ MACHINERY = {
     "file",
     "orphans",
     "output",
+    "programs",
     "runner",
     "stuck",
     "tail",

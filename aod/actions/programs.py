@@ -1,0 +1,78 @@
+"""Which file runs when an action names a program, and how little of root's rights it gets."""
+
+import contextlib
+import functools
+import os
+import shutil
+import stat
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from aod import capabilities
+from aod.actions.action import Skip
+from aod.capabilities import Capability
+
+SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+LIMITS = ("--core=0:0", "--fsize=0:0", "--rtprio=0:0")
+"""A child's memory is not written to the disk, and it writes no file: it has pipes."""
+
+
+@functools.cache
+def find(program: str) -> str:
+    """Return the absolute path of a program; what was found first counts to the end.
+
+    Blocking. Raises Skip for one that is not installed, or that others could have put there.
+    """
+    path = shutil.which(program, path=SEARCH_PATH)
+    if path is None:
+        raise Skip(f"{program} is not installed")
+    real = Path(path).resolve()
+    for place in (Path(path).parent, real.parent, real):
+        status = place.stat()
+        if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise Skip(f"{program} is not run: others can write to {place} (chmod go-w it)")
+    return path
+
+
+def find_early(program: object) -> None:
+    """Find what an action says it runs: nothing that is put elsewhere later takes its place."""
+    for name in ("prlimit", "setpriv", program):
+        if isinstance(name, str):
+            with contextlib.suppress(Skip):
+                find(name)
+
+
+def confined(
+    program: str, arguments: Sequence[str], needed: Collection[Capability] = ()
+) -> list[str]:
+    """Return the command line that runs a program with no right but those that it needs.
+
+    It dies with the thread that starts it. Blocking; raises Skip.
+    """
+    return [
+        find("prlimit"),
+        *LIMITS,
+        find("setpriv"),
+        *("--pdeathsig", "KILL"),
+        *_rights(capabilities.rights(), needed),
+        "--",
+        find(program),
+        *arguments,
+    ]
+
+
+def _rights(own: capabilities.Rights, needed: Collection[Capability]) -> list[str]:
+    """Return what tells setpriv to take away all but `needed`."""
+    if os.geteuid() != 0:
+        # Its own file capabilities stay a program's; of ours it gets what is ambient.
+        passed = [each for each in needed if own.ambient >> each & 1]
+        return [f"--inh-caps={_only(passed)}"]
+    nothing_gained = ["--no-new-privs", "--inh-caps=-all"]
+    # Without this right, as in a container, it keeps what the container has.
+    if not own.permitted & own.bounding & capabilities.mask([Capability.SETPCAP]):
+        return nothing_gained
+    return [*nothing_gained, f"--bounding-set={_only(needed)}"]
+
+
+def _only(needed: Collection[Capability]) -> str:
+    return ",".join(["-all", *(f"+{each.name.lower()}" for each in sorted(needed))])
