@@ -87,13 +87,20 @@ class Incidents:
             self._tally.suppressed[anomaly.name] += 1
             log.debug("anomaly held back name=%s: %s", anomaly.key, objection)
             return
-        self._collecting = Incident(
+        incident = Incident(
             anomaly,
             self._config,
             self._runner,
             self._surroundings,
             self._cooldowns.take_suppressed(),
         )
+        if self._grace_s is not None:
+            incident.hurry(self._grace_s)
+        task = self._spawn(self._finish(incident), f"incident {anomaly.timestamp}")
+        self._collecting = incident
+        self._unsealed.add(task)
+        task.add_done_callback(self._unsealed.discard)
+        self._tally.incidents[anomaly.name] += 1
         log.info(
             "incident opened anomaly=%s count=%d emergency=%s",
             anomaly.name,
@@ -101,13 +108,6 @@ class Incidents:
             anomaly.emergency,
             extra=entry(INCIDENT, opened(anomaly, self._surroundings.shares(anomaly.events))),
         )
-        if self._grace_s is not None:
-            self._collecting.hurry(self._grace_s)
-        self._tally.incidents[anomaly.name] += 1
-        name = f"incident {anomaly.timestamp}"
-        task = self._spawn(self._finish(self._collecting), name)
-        self._unsealed.add(task)
-        task.add_done_callback(self._unsealed.discard)
 
     async def _finish(self, incident: Incident) -> None:
         """Collect and seal; what goes wrong costs this bundle, never the service or another."""

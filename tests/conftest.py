@@ -33,6 +33,12 @@ Collect = Callable[[Context, Output], Awaitable[Outcome]]
 Notes = Callable[[], list[str]]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def warmed_up() -> None:
+    """Read what serve() reads before its loop has anything to do."""
+    smb.statuses()
+
+
 @pytest.fixture(autouse=True)
 def no_blocking_call() -> Iterator[BlockBuster]:
     """Fail the test in which code of aod blocks the loop."""
@@ -96,7 +102,6 @@ async def tracer(monkeypatch: pytest.MonkeyPatch) -> "FakeTracer":
     """A tracer that is made up; cifs seems to be loaded."""
     from tests.fakes import FakeTracer
 
-    await asyncio.to_thread(smb.statuses)  # as serve() does it
     monkeypatch.setattr(module, "look", lambda: Module(identity=1, users=None))
     return FakeTracer()
 
