@@ -18,7 +18,7 @@ from pydantic_settings import (
 
 from aod.actions import known_names
 from aod.config import environment, metrics, outputdir, yamlsource
-from aod.config.problems import Origins, explain, tell
+from aod.config.problems import Origins, explain, forget_guesses, tell
 from aod.config.tree import (
     Audit,
     Cleanup,
@@ -169,6 +169,7 @@ def load_with_sources(
     `mountinfo` is the text of /proc/self/mountinfo, which is read when that is None.
     """
     known_names.cache_clear()
+    forget_guesses()
     origins = Origins(str(path), yamlsource.read(path), environment.read(environ))
     problems = [origins.document.exposed] if guarded and origins.document.exposed else []
     problems += [f"{path}:{line}: {message}" for line, message in origins.document.problems]

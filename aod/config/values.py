@@ -20,6 +20,7 @@ SHARE = re.compile(r"(\\\\|//)([^/\\]+[/\\][^/\\]+|.*[*].*)|[*].*")
 """A share as a whole, or with a `*` that may stand for several parts."""
 PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 MAX_PORT = 65_535
+MAX_PATH_CHARS = 1024
 COMM_CHARS = 15
 """What the kernel keeps of a thread's name (TASK_COMM_LEN - 1)."""
 ERRORS = {name: getattr(errno, name) for name in dir(errno) if name.startswith("E")}
@@ -69,7 +70,8 @@ def as_directory(value: Any) -> Path:
 
 def _is_clean(path: str) -> bool:
     parts = path.split("/")
-    return path.isprintable() and path[:1] == "/" and path.strip("/") != "" and ".." not in parts
+    is_plain = path.isprintable() and len(path) <= MAX_PATH_CHARS
+    return is_plain and path[:1] == "/" and path.strip("/") != "" and ".." not in parts
 
 
 def _textfile(value: Any) -> Path | None:

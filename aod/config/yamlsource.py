@@ -1,9 +1,11 @@
 """A YAML file as plain values, with the line on which each of them stands."""
 
 import os
+import re
 import stat
 import warnings
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,12 +18,14 @@ from aod.errors import ConfigError
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 256 << 10
 MAX_VALUES = 10_000
 MAX_DEPTH = 20
 MAX_SCALAR_CHARS = 1024
+MAX_OPEN = 100
 """Limits of a file; aliases count as often as they are used, so that few lines cannot explode."""
 
+_BRACKET = re.compile(r"[][{}]")
 _TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str"))
 
 
@@ -57,6 +61,8 @@ def read(path: Path) -> Document:
 
 def parse(text: str, name: str) -> Document:
     """Parse one YAML 1.2 document whose root is a mapping; raise ConfigError if it is none."""
+    if _open_brackets(text) > MAX_OPEN:  # the parser's time goes with the square of it
+        raise ConfigError([f"{name}: YAML syntax: nested too deeply"])
     yaml = YAML(typ="safe", pure=True)
     root = _compose(yaml, text, name)
     if root is None:
@@ -66,6 +72,13 @@ def parse(text: str, name: str) -> Document:
     reading = _Reading(yaml, name, Document())
     reading.mapping(root, (), reading.document.values)
     return reading.document
+
+
+def _open_brackets(text: str) -> int:
+    """Return how many brackets are open at most, whatever they stand in."""
+    steps = (1 if found[0] in "[{" else -1 for found in _BRACKET.finditer(text))
+    depths = accumulate(steps, lambda depth, step: max(0, depth + step), initial=0)
+    return max(depths)
 
 
 def _content(path: Path) -> tuple[bytes, str]:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import time
 import typing
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoints
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from aod.config import Config, check_output_dir, load, load_with_sources
+from aod.config.problems import MAX_GUESSES
 from aod.config.tree import ErrorAnomaly, LatencyAnomaly
 from aod.errors import ConfigError
 from aod.smb import Command
@@ -183,7 +185,7 @@ UNREADABLE = [
     ("a: *b\n", "c.yaml:1: YAML syntax: found undefined alias"),
     ("a: &a [*a]\n", "c.yaml:1: too many or too deeply nested"),
     ("[" * 5000, "c.yaml: YAML syntax: nested too deeply"),
-    ("# " + "a" * (1 << 20), "c.yaml: is larger than 1048576 bytes"),
+    ("# " + "a" * (1 << 20), "c.yaml: is larger than 262144 bytes"),
     ("a0: &a0 [1]\n" + "".join(
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 15)
     ), "too many or too deeply nested"),
@@ -639,3 +641,31 @@ def test_installed_actions_are_looked_up_once_however_many_names_there_are(
         load_with_sources(write(TEXT.replace("actions: [dmesg", f"actions: [{many}", 1)), {}, LOCAL)
 
     assert len(asked) == 1
+
+
+def test_many_wrong_names_take_no_longer_than_a_hundred_guesses(write: Write) -> None:
+    many = ", ".join(f"EACCES{index}" for index in range(2000))
+    path = write(TEXT.replace("type: Error", f"type: Error\n      track_codes: [{many}]"))
+
+    started_s = time.process_time()
+    with pytest.raises(ConfigError) as caught:
+        load_with_sources(path, {}, LOCAL)
+
+    guessed = [problem for problem in caught.value.problems if "did you mean 'EACCES'" in problem]
+    assert len(guessed) == MAX_GUESSES
+    assert time.process_time() - started_s < 5
+
+
+@pytest.mark.parametrize("text", ["[" * 4000, "{a: " * 4000, "[ {" * 200])
+def test_brackets_without_end_are_refused_at_once(write: Write, text: str) -> None:
+    started_s = time.process_time()
+
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        load_with_sources(write(f"guardian: {text}"), {}, LOCAL)
+
+    assert time.process_time() - started_s < 0.5
+
+
+def test_a_path_of_many_parts_is_refused(write: Write) -> None:
+    with pytest.raises(ConfigError, match=r"^AOD_OUTPUT_DIR: aod_output_dir: .* an absolute path"):
+        load_with_sources(write(TEXT), {"AOD_OUTPUT_DIR": "/a" * 2000}, LOCAL)

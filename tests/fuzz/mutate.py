@@ -15,7 +15,7 @@ WORDS = (
     *('"', "'", "\\", "//", "\\\\", "..", "/" * 300, "x" * 3000, "\t", "\r\n", "#", ": ", "$(id)"),
 )
 DEPTH = 100_000
-MAX_CHARS = 200_000
+MAX_CHARS = 50_000
 """What is made longer is cut: reading it must not take time because it is long."""
 
 Mutator = Callable[[str, Random, Sequence[str]], str]
