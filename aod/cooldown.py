@@ -88,6 +88,10 @@ class Cooldowns:
         self._cooldowns[key] = Cooldown(now_ns + length_ns, length_ns)
         return length_ns
 
+    def refused(self, key: str, cooldown_ns: int, now_ns: int) -> None:
+        """Start a plain cooldown: with no bundle kept, the next try must not be far off."""
+        self._cooldowns[key] = Cooldown(now_ns + cooldown_ns, cooldown_ns)
+
     @property
     def held_back(self) -> tuple[Suppressed, ...]:
         """What was held back since the last bundle; copies."""
@@ -121,7 +125,11 @@ class Cooldowns:
         return taken
 
     def give_back(self, suppressed: Iterable[Suppressed], anomalies: Iterable[Anomaly]) -> None:
-        """Count what was taken, or admitted, for a bundle that could not be opened."""
+        """Count what was taken, or admitted, for a bundle that came to nothing.
+
+        Its place among those of the hour is free again.
+        """
+        self._opened_ns = self._opened_ns[:-1]
         since, self._suppressed = self._suppressed, {held.name: held for held in suppressed}
         for anomaly in anomalies:
             self._count(anomaly)

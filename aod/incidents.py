@@ -185,7 +185,8 @@ class Incidents:
 
     def _cool_down(self, incident: Incident) -> None:
         now_ns = time.monotonic_ns()
+        start = self._cooldowns.sealed if incident.is_open else self._cooldowns.refused
         for key, name in incident.keys.items():
             if name in self._config.guardian.anomalies:
                 cooldown_ns = int(self._config.cooldown_sec(name) * SECOND_NS)
-                self._cooldowns.sealed(key, cooldown_ns, now_ns)
+                start(key, cooldown_ns, now_ns)

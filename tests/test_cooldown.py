@@ -133,3 +133,21 @@ def test_a_restored_cooldown_has_no_more_left_than_its_length(cooldowns: Cooldow
     cooldowns.restore(Snapshot({"latency": Cooldown(HOUR_NS, 60 * SECOND)}), now_ns=0)
 
     assert cooldowns.admit(anomaly(), 60 * SECOND) is None
+
+
+def test_a_bundle_that_came_to_nothing_takes_no_place_of_the_hour() -> None:
+    cooldowns = Cooldowns(HOUR_NS, 1)
+
+    assert cooldowns.admit(anomaly(), 0) is None
+    cooldowns.give_back([], [anomaly()])
+
+    assert cooldowns.admit(anomaly(), 1) is None
+    assert cooldowns.admit(anomaly(), 2) == "1 bundles were opened within the hour"
+
+
+def test_the_cooldown_of_what_was_refused_does_not_double() -> None:
+    cooldowns = Cooldowns(HOUR_NS, 100)
+    for now_ns in range(0, 1000, 100):
+        assert cooldowns.admit(anomaly(), now_ns) is None
+        cooldowns.refused("latency", 60, now_ns)
+        assert cooldowns.admit(anomaly(), now_ns + 59)

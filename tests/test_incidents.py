@@ -1,6 +1,7 @@
 """From anomalies to bundles, with what is held back between them."""
 
 import asyncio
+import errno
 import shutil
 import time
 from collections.abc import Callable, Coroutine
@@ -22,6 +23,7 @@ from aod.journal import BUNDLE, INCIDENT
 from aod.notice import Notice
 from aod.tally import Tally
 from tests.conftest import Collect, Told, make_anomaly, make_config, manifest_of, names_in
+from tests.disk import Faults
 from tests.events import SECOND
 
 Script = dict[str, Collect]
@@ -385,3 +387,25 @@ async def test_a_clock_that_is_set_back_onto_a_bundle_moves_on_by_a_nanosecond(
 
     assert [name[-10:-8] for name in names_in(output.path)] == ["00", "01", "02"]
     assert {manifest["timestamp"] for manifest in await manifests(output)} == {100, 101, 102}
+
+
+async def test_a_disk_that_was_full_for_an_hour_is_used_again_a_cooldown_later(
+    output: OutputDirectory, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incidents = make_incidents(
+        make_config(output.path, incidents={"max_bundles_per_hour": 3}), output
+    )
+    clock = time.monotonic_ns()
+    monkeypatch.setattr(time, "monotonic_ns", lambda: clock)
+    with Faults(errno.ENOSPC, 1, lasting=True).on():
+        for _ in range(60):
+            await handle(incidents, make_anomaly())
+            clock += 30 * SECOND
+            await handle(incidents, make_anomaly())
+            clock += 30 * SECOND
+
+    await handle(incidents, make_anomaly(at_ns=7))
+
+    (manifest,) = await manifests(output)
+    (held_back,) = manifest["suppressed_since_last"]
+    assert held_back["count"] == 120
