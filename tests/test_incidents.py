@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aod import smb
 from aod.actions.action import Context, Outcome
 from aod.actions.command import Command
 from aod.actions.output import Output
@@ -29,6 +30,12 @@ from tests.events import SECOND
 Script = dict[str, Collect]
 HOUR = 3600 * SECOND
 YEAR = 365 * 24 * HOUR
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _warmed_up() -> None:
+    """What the service reads before its first anomaly."""
+    smb.statuses()
 
 
 def spawn(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
