@@ -4,10 +4,9 @@ import logging
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from aod.bundle import files
-from aod.bundle.output import Entry, OutputDirectory, oldest_first
+from aod.bundle.output import Entry, OutputDirectory, Record, oldest_first
 
 log = logging.getLogger(__name__)
 
@@ -18,13 +17,6 @@ SETTLED_NS = 600 * 1_000_000_000
 """Until so long after the boot the wall clock may be that of a bad battery: nothing is old yet."""
 
 _AUDIT = re.compile(r"audit\.jsonl(\.\d+)?", re.ASCII)
-
-
-class Record(Protocol):
-    """Takes note of a deletion, e.g. in the audit log."""
-
-    def __call__(self, event: str, /, **facts: str | int) -> None:
-        """Note `event` ("delete") with its `file`, `bytes` and `reason`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from aod import actions, metrics, smb, systemd
 from aod.actions import orphans, programs
 from aod.actions.action import Context
 from aod.actions.runner import Runner
-from aod.audit import Audit
+from aod.audit import Audit, part_of
 from aod.bundle import OutputDirectory, recover
 from aod.channel import Channel
 from aod.cleanup import Cleanup, Limits
@@ -85,10 +85,11 @@ async def serve(config: Config, orders: Orders, load: Callable[[], Config]) -> N
         raise ConfigError([f"aod_output_dir: {error}"]) from error
     with output:
         output.lock()
-        await asyncio.to_thread(recover, output, render)
         await asyncio.to_thread(_warm_up, config)
         state = await asyncio.to_thread(_open_state)
-        await Service(config, output, load=load, state=state).run(orders)
+        service = Service(config, output, load=load, state=state)
+        await asyncio.to_thread(service.recover)
+        await service.run(orders)
 
 
 class Service:
@@ -110,7 +111,7 @@ class Service:
         self._cooldowns = make_cooldowns(config)
         self._kept: tuple[Snapshot, Tally] | None = None
         self._supervisor = Supervisor(self._tally.restarts)
-        self._audit = Audit(output.fd, config.audit.enabled)
+        self._audit = Audit(output.fd, config.audit.enabled, _audit_bytes(config))
         self._names = Names()
         self._upkeep = Upkeep(self._names)
         self._anomalies = Channel[Anomaly](ANOMALIES)
@@ -144,10 +145,15 @@ class Service:
         self._condition = "starting"
         self._complaint = ""
         self._is_ready = False
+        self._is_attached = False
         self._is_state_lost = False
         self._last_moment: asyncio.TimerHandle | None = None
         self._last_lost: dict[str, int] = {}
         self._judging: set[asyncio.Task[None]] = set()
+
+    def recover(self) -> None:
+        """Bring what an earlier run has left unsealed to an end; blocks."""
+        recover(self._output, render, self._audit.record)
 
     async def run(self, orders: Orders) -> None:
         """Run all stages until told to stop, then finish what is in flight."""
@@ -167,6 +173,8 @@ class Service:
 
     async def _run(self, orders: Orders) -> None:
         await asyncio.to_thread(self._recall)
+        versions = await asyncio.to_thread(describe_versions, libbpf_version())
+        self._audit.record("start", pid=os.getpid(), **versions)
         self._audit.record("config", sha256=self._config.fingerprint())
         async with self._supervisor as supervisor:
             supervisor.on_failure = orders.stop.set
@@ -179,6 +187,7 @@ class Service:
             await self._expose()
             await orders.stop.wait()
             await self._finish(seeing, incidents)
+            self._audit.record("stop", failure=self._failure())
             for task in (*background, *self._exposing):
                 task.cancel()
 
@@ -231,6 +240,10 @@ class Service:
         await self._tracer.run(interval_s, self._distribute, self._tracer_changed, pulse.busy)
 
     def _tracer_changed(self, tracer: Tracer | None) -> None:
+        if self._is_attached:
+            reason = "attached anew" if tracer else "cifs was unloaded"
+            self._audit.record("detach", reason=reason)
+        self._is_attached = tracer is not None
         if not tracer:
             log.warning("cifs is not loaded: waiting for it (modprobe cifs, or mount a share)")
             self._ready("waiting for cifs to be loaded")
@@ -293,7 +306,7 @@ class Service:
 
     def _tidy(self) -> None:
         self._output.follow()
-        recover(self._output, render)
+        self.recover()
         self._cleanup.sweep(time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
 
     async def _watch_ledger(self, pulse: Pulse) -> None:
@@ -396,6 +409,7 @@ class Service:
         self._runner.change_limit(config.watcher.max_concurrent_tasks)
         self._cleanup.limits = _limits(config)
         self._audit.is_enabled = config.audit.enabled
+        self._audit.max_bytes = _audit_bytes(config)
         return old
 
     async def _finish(
@@ -411,7 +425,7 @@ class Service:
                 for task in seeing:
                     task.cancel()
                 await self._tracer.finish(self._distribute)
-                self._audit.record("detach")
+                self._audit.record("detach", reason="aod ends")
                 self._detection.close()
                 if self._judging:
                     await asyncio.wait(self._judging)
@@ -428,6 +442,10 @@ class Service:
         """End at once: what is cut off would hold a normal exit."""
         logging.shutdown()
         os._exit(1 if self._supervisor.failure else 0)
+
+    def _failure(self) -> str:
+        """Return what aod ends by, "" when it was told to."""
+        return repr(self._supervisor.failure) if self._supervisor.failure else ""
 
     def _describe(self, anomaly: Anomaly, wall_offset: int) -> list[dict[str, Any]]:
         self._names.look_up(anomaly.events)
@@ -488,6 +506,10 @@ def _limits(config: Config) -> Limits:
         int(config.cleanup.max_log_age_days * DAY_NS),
         int(config.cleanup.max_total_log_size_mb * MIB),
     )
+
+
+def _audit_bytes(config: Config) -> int:
+    return part_of(int(config.cleanup.max_total_log_size_mb * MIB))
 
 
 def _open_state() -> StateDirectory | None:

@@ -1,6 +1,7 @@
 """The audit log, on a real directory."""
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import AsyncIterator
@@ -76,17 +77,123 @@ async def test_a_disabled_log_writes_nothing(output: OutputDirectory) -> None:
     assert not (output.path / FILE).exists()
 
 
-async def test_a_full_log_becomes_the_older_one(
+def note(log: Audit, *numbers: int, filler: int = 0) -> None:
+    """Note numbers and write them; blocking."""
+    for number in numbers:
+        log.record("note", number=number, filler="x" * filler)
+    log.flush()
+
+
+def numbers(path: Path) -> list[int]:
+    return [json.loads(line)["number"] for line in path.read_text().splitlines()]
+
+
+async def test_a_full_log_becomes_the_older_one_between_two_lines(output: OutputDirectory) -> None:
+    log = Audit(output.fd, True, max_bytes=1000)
+
+    await asyncio.to_thread(note, log, *range(10), filler=200)
+    await asyncio.to_thread(note, log, 10)
+
+    assert names_in(output.path) == [FILE, OLDER]
+    assert numbers(output.path / OLDER) + numbers(output.path / FILE) == [6, 7, 8, 9, 10]
+    assert all((output.path / name).stat().st_size <= 1000 for name in (FILE, OLDER))
+
+
+async def test_a_line_that_is_larger_than_the_file_may_be_stands_alone(
+    output: OutputDirectory,
+) -> None:
+    log = Audit(output.fd, True, max_bytes=100)
+
+    await asyncio.to_thread(note, log, 1, 2, filler=100)
+
+    assert numbers(output.path / OLDER) == [1]
+    assert numbers(output.path / FILE) == [2]
+
+
+async def test_what_is_too_large_for_the_lowered_limit_goes(output: OutputDirectory) -> None:
+    log = Audit(output.fd, True)
+    await asyncio.to_thread(note, log, *range(900), filler=200)
+    log.max_bytes = 1000
+
+    await asyncio.to_thread(note, log, 900)
+
+    assert names_in(output.path) == [FILE]
+    assert numbers(output.path / FILE) == [900]
+
+
+@pytest.mark.parametrize(("total_mb", "expected"), [(2048, 4 << 20), (1, 52_428)])
+def test_both_files_together_take_a_tenth_at_most(total_mb: int, expected: int) -> None:
+    assert audit.part_of(total_mb << 20) == expected
+
+
+async def test_a_line_that_a_crash_has_cut_costs_no_other(output: OutputDirectory) -> None:
+    (output.path / FILE).write_text('{"number": 1}\n{"num')
+
+    await asyncio.to_thread(note, Audit(output.fd, True), 2)
+
+    first, cut, last = (output.path / FILE).read_text().splitlines()
+    assert (first, cut) == ('{"number": 1}', '{"num')
+    assert json.loads(last)["number"] == 2
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "hard link", "of another"])
+async def test_what_is_no_file_of_ours_is_refused_and_the_loss_told_later(
+    output: OutputDirectory, tmp_path: Path, told: Told, kind: str
+) -> None:
+    path, elsewhere = output.path / FILE, tmp_path / "elsewhere"
+    elsewhere.write_text("untouched\n")
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "directory":
+            path.mkdir()
+        case "hard link":
+            path.hardlink_to(elsewhere)
+        case _ if os.geteuid():
+            pytest.skip("only root can give a file away")
+        case _:
+            path.write_text("untouched\n")
+            os.chown(path, 65534, 65534)
+    log = Audit(output.fd, True)
+
+    await asyncio.to_thread(note, log, 1)
+    await asyncio.to_thread(note, log, 2, 3)
+    path.rename(tmp_path / "away")
+    await asyncio.to_thread(note, log, 4)
+
+    assert told.count("audit not written: lines=1") == 1
+    assert told.count("audit not written") == 2  # the second one for debugging only
+    assert [line["event"] for line in lines(output)] == ["note", "dropped"]
+    assert lines(output)[1]["lines"] == 3
+    assert elsewhere.read_text() == "untouched\n"
+
+
+async def test_a_full_disk_leaves_no_half_line(
     output: OutputDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit, "MAX_BYTES", 100)
     log = Audit(output.fd, True)
-    for number in range(3):
-        log.record("note", number=number, filler="x" * 100)
-        await asyncio.to_thread(log.flush)
+    await asyncio.to_thread(note, log, 1)
+    write, sizes = os.write, iter([10])
 
-    assert names_in(output.path) == [OLDER]
-    assert json.loads((output.path / OLDER).read_text())["number"] == 2
+    def fills(fd: int, data: bytes) -> int:
+        for size in sizes:
+            return write(fd, data[:size])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "write", fills)
+        await asyncio.to_thread(note, log, 2)
+    await asyncio.to_thread(note, log, 3)
+
+    assert [line.get("number", line.get("lines")) for line in lines(output)] == [1, 3, 1]
+
+
+async def test_a_line_that_is_too_long_says_so(output: OutputDirectory) -> None:
+    await asyncio.to_thread(note, Audit(output.fd, True), 1, filler=audit.MAX_LINE_BYTES)
+
+    (line,) = lines(output)
+    assert line["event"] == "note"
+    assert line["left_out_bytes"] > audit.MAX_LINE_BYTES
 
 
 async def test_a_later_run_appends(output: OutputDirectory) -> None:

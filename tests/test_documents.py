@@ -153,6 +153,14 @@ def test_every_field_of_a_journal_entry_stands_in_usage() -> None:
     assert names("The journal") == fields
 
 
+def test_every_event_of_the_audit_log_stands_in_usage() -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "aod").rglob("*.py"))
+
+    recorded = set(re.findall(r"\brecord\(\s*\"(\w+)\"", code))
+
+    assert set(rows("The audit log")) == recorded | {"dropped"}
+
+
 def test_the_messages_under_troubleshooting_are_those_of_the_code() -> None:
     code = "\n".join(path.read_text() for path in (ROOT / "aod").rglob("*.py"))
 

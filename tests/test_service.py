@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from aod import service as service_module
 from aod.actions.action import Context, Outcome
 from aod.actions.command import Command
 from aod.actions.output import Output
+from aod.audit import part_of
 from aod.bundle import Bundle, OutputDirectory
 from aod.commands.run import told as told_failure
 from aod.config import Config
@@ -149,7 +151,7 @@ async def test_a_directory_that_is_removed_is_made_anew_with_its_audit_log(
 
     assert (await only_manifest(output))["state"] == "sealed"
     notes = [json.loads(line) for line in (output.path / "audit.jsonl").read_text().splitlines()]
-    assert notes[-1]["event"] == "detach"
+    assert "stop" in {note["event"] for note in notes}
 
 
 async def test_what_the_disk_did_not_let_seal_is_sealed_by_the_clean_up(
@@ -208,7 +210,11 @@ async def test_it_is_ready_once_the_probes_are_there_and_they_go_first(
     assert tracer.filter.statuses.failures
 
 
-async def test_the_audit_tells_config_probes_and_children(
+def audited(output: OutputDirectory) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (output.path / "audit.jsonl").read_text().splitlines()]
+
+
+async def test_the_audit_tells_start_config_probes_children_and_stop(
     output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
 ) -> None:
     async def child(context: Context, out: Output) -> Outcome:
@@ -220,12 +226,41 @@ async def test_the_audit_tells_config_probes_and_children(
         send(slow())
         await told.until("bundle sealed")
 
-    notes = [json.loads(line) for line in (output.path / "audit.jsonl").read_text().splitlines()]
-    assert [note["event"] for note in notes] == ["config", "attach", "child", "detach"]
-    assert notes[0]["sha256"] == config.fingerprint()
-    assert notes[1]["programs"] == ["kprobe/smb_send_rqst"]
-    assert notes[2]["argv"][-2:] == ["/usr/bin/echo", "hello"]
-    assert notes[2]["exit_code"] == 0
+    start, loaded, attach, child_note, detach, stop = audited(output)
+    assert (start["event"], start["aod"]) == ("start", version("aod"))
+    assert (loaded["event"], loaded["sha256"]) == ("config", config.fingerprint())
+    assert (attach["event"], attach["programs"]) == ("attach", ["kprobe/smb_send_rqst"])
+    assert (child_note["event"], child_note["exit_code"]) == ("child", 0)
+    assert child_note["argv"][-2:] == ["/usr/bin/echo", "hello"]
+    assert (detach["event"], detach["reason"]) == ("detach", "aod ends")
+    assert (stop["event"], stop["failure"]) == ("stop", "")
+
+
+async def test_the_audit_tells_what_was_left_over_and_removed(
+    output: OutputDirectory, tracer: FakeTracer
+) -> None:
+    (output.path / "aod_0000000000000000001").mkdir()
+    service = Service(make_config(output.path), output, tracer.climb)
+    orders = Orders()
+    orders.stop.set()
+
+    await asyncio.to_thread(service.recover)
+    await service.run(orders)
+
+    (removed,) = [note for note in audited(output) if note["event"] == "delete"]
+    assert (removed["file"], removed["reason"]) == ("aod_0000000000000000001", "leftover")
+
+
+async def test_the_audit_log_stays_within_a_part_of_what_a_reload_allows(
+    output: OutputDirectory, tracer: FakeTracer, told: Told
+) -> None:
+    less = make_config(output.path, cleanup={"max_total_log_size_mb": 1})
+    async with running(make_config(output.path), output, tracer, load=lambda: less) as runs:
+        assert runs.service._audit.max_bytes == part_of(2048 << 20)
+        runs.orders.reload.set()
+        await told.until("config reloaded")
+
+        assert runs.service._audit.max_bytes == part_of(1 << 20)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from aod import private
 from aod.bundle import files
@@ -42,6 +42,13 @@ class Entry:
     timestamp: int
     is_sealed: bool
     bytes: int
+
+
+class Record(Protocol):
+    """Takes note of a deletion, e.g. in the audit log."""
+
+    def __call__(self, event: str, /, **facts: str | int) -> None:
+        """Note `event` ("delete") with its `file`, `bytes` and `reason`."""
 
 
 def oldest_first(entries: Iterable[Entry], now_ns: int) -> list[Entry]:

@@ -11,7 +11,7 @@ from typing import Any
 from aod import journal
 from aod.bundle.archive import SUMMARY
 from aod.bundle.bundle import Bundle
-from aod.bundle.output import SEALED, TEMPORARY, Entry, OutputDirectory
+from aod.bundle.output import SEALED, TEMPORARY, Entry, OutputDirectory, Record
 from aod.errors import BundleError
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,13 @@ Render = Callable[[Mapping[str, Any]], str]
 """Makes the text of the summary from a manifest."""
 
 
-def recover(output: OutputDirectory, render: Render | None = None) -> list[str]:
+def _unrecorded(event: str, /, **facts: str | int) -> None:
+    pass
+
+
+def recover(
+    output: OutputDirectory, render: Render | None = None, record: Record = _unrecorded
+) -> list[str]:
     """Bring what is left of bundles to an end; return the names that were dealt with.
 
     Leave alone what is open, in this process or another. A sealed file wins over its
@@ -33,24 +39,26 @@ def recover(output: OutputDirectory, render: Render | None = None) -> list[str]:
         with _survived(output, name):
             if not output.is_open(name.removesuffix(TEMPORARY)):
                 output.remove(name)
+                record("delete", file=name, reason="leftover")
                 done.append(name)
     for entry in output.entries():
         # Read after the listing: a directory that is listed was made known as open before.
         if entry.is_sealed or output.is_open(entry.name):
             continue
         with _survived(output, entry.name):
-            _recover(output, entry, render)
+            _recover(output, entry, render, record)
             done.append(entry.name)
             output.troubled.discard(entry.name)
     return done
 
 
-def _recover(output: OutputDirectory, entry: Entry, render: Render | None) -> None:
+def _recover(output: OutputDirectory, entry: Entry, render: Render | None, record: Record) -> None:
     with Bundle(output, entry.name) as bundle:
         is_sealed = bundle.has_sealed_file()
         manifest = None if is_sealed else _manifest(bundle)
         if manifest is None:
             output.remove(entry.name)
+            record("delete", file=entry.name, bytes=entry.bytes, reason="leftover")
             log.info("leftover removed: name=%s sealed=%s", entry.name, is_sealed)
             return
         if output.free_bytes() < entry.bytes:
