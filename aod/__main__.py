@@ -11,6 +11,7 @@ from aod.commands import config
 from aod.commands.collect import collect
 from aod.commands.doctor import doctor
 from aod.commands.list import list_bundles
+from aod.commands.names import names
 from aod.commands.run import run
 from aod.commands.show import show
 from aod.commands.top import top
@@ -33,6 +34,7 @@ app.command()(top)
 app.command()(collect)
 app.command("list")(list_bundles)
 app.command()(show)
+app.command()(names)
 
 
 def _show_version(wanted: bool) -> None:

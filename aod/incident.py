@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aod import actions, manifest, notice
+from aod import actions, manifest, notice, redact
 from aod.actions.action import Action, ActionResult, Context
 from aod.actions.runner import Runner
 from aod.bundle import SUMMARY, Bundle, OutputDirectory, Room
@@ -80,6 +80,7 @@ class Incident:
         self._config = config
         self._runner = runner
         self._surroundings = surroundings
+        self._cleaner = redact.make(redact=config.redact)
         self.suppressed = tuple(suppressed)
         self._anomalies = {first.name: first}
         self._keys = {first.key: first.name}
@@ -210,6 +211,9 @@ class Incident:
         if name not in self._room.actions:
             self._results[name] = {"state": "skipped", "reason": "the disk has no room for it"}
             return None
+        if reason := self._cleaner.refuses(name):
+            self._results[name] = {"state": "skipped", "reason": reason}
+            return None
         try:
             action = actions.create(name)
         except Exception as error:  # an action is the boundary, and a third party's may not load
@@ -257,7 +261,7 @@ class Incident:
 
     def _write_manifest(self) -> None:
         with self._writing:
-            self._bundle.write_manifest(self._manifest("collecting"))
+            self._bundle.write_manifest(self._cleaner.manifest(self._manifest("collecting")))
 
     def _manifest(self, state: str) -> dict[str, Any]:
         anomalies = [self._described(anomaly) for anomaly in self.anomalies]
@@ -300,11 +304,11 @@ class Incident:
 
     def _seal(self) -> str:
         with self._writing, self._bundle:
-            last = self._manifest("sealed")
+            last = self._bundle.clean(self._manifest("sealed"), self._cleaner.bundle)
             if self._room.has_events:
                 rows = [row for anomaly in last["anomalies"] for row in anomaly["events"]]
                 events = [anomaly.events for anomaly in self.anomalies]
-                self._bundle.write_events(join(*events), rows)
+                self._bundle.write_events(self._cleaner.events(join(*events)), rows)
             text = render(last).encode(errors="backslashreplace")
             self._bundle.write(SUMMARY, text)
             return self._bundle.seal(last).name

@@ -10,18 +10,18 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from aod import actions, metrics, smb, systemd
+from aod import actions, metrics, redact, smb, systemd
 from aod.actions import orphans, programs
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.audit import Audit, part_of
-from aod.bundle import OutputDirectory, recover
+from aod.bundle import Clean, OutputDirectory, recover
 from aod.channel import Channel
 from aod.cleanup import Cleanup, Limits
 from aod.config import Config
@@ -153,7 +153,7 @@ class Service:
 
     def recover(self) -> None:
         """Bring what an earlier run has left unsealed to an end; blocks."""
-        recover(self._output, render, self._audit.record)
+        recover(self._output, render, self._audit.record, self._clean_of)
 
     async def run(self, orders: Orders) -> None:
         """Run all stages until told to stop, then finish what is in flight."""
@@ -308,6 +308,10 @@ class Service:
         self._output.follow()
         self.recover()
         self._cleanup.sweep(time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+
+    def _clean_of(self, manifest: Mapping[str, Any]) -> Clean:
+        """Return how a bundle that was cut off is cleaned: as it began, or stricter."""
+        return redact.for_leftover(manifest, redact=self._config.redact).bundle
 
     async def _watch_ledger(self, pulse: Pulse) -> None:
         watch = Watch()

@@ -22,6 +22,7 @@ LAYERS = (
     ("aod.incidents",),
     ("aod.incident",),
     ("aod.notice",),
+    ("aod.redact",),
     (
         "aod.tracer",
         "aod.detectors",

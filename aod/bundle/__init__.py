@@ -1,7 +1,7 @@
 """The bundle: the evidence of one incident, and the directory that holds them all."""
 
 from aod.bundle.archive import MANIFEST, SUMMARY, read_manifest, read_member
-from aod.bundle.bundle import COLUMNS, Bundle
+from aod.bundle.bundle import COLUMNS, Bundle, Clean
 from aod.bundle.output import Entry, OutputDirectory
 from aod.bundle.recovery import recover
 from aod.bundle.room import EVENTS, Room, fit
@@ -12,6 +12,7 @@ __all__ = [
     "MANIFEST",
     "SUMMARY",
     "Bundle",
+    "Clean",
     "Entry",
     "OutputDirectory",
     "Room",

@@ -5,22 +5,23 @@ All of it is blocking: a coroutine calls it through asyncio.to_thread.
 
 import contextlib
 import csv
+import errno
 import fcntl
 import io
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
 from aod.bundle import archive, files
-from aod.bundle.archive import MANIFEST
-from aod.bundle.output import SEALED, TEMPORARY, OutputDirectory
+from aod.bundle.archive import MANIFEST, SUMMARY
+from aod.bundle.output import RAW, SEALED, TEMPORARY, OutputDirectory
 from aod.events import Events
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,21 @@ COLUMNS = (
 """The columns of events.csv: the keys of an event in the manifest."""
 
 
+EVENTS_FILES = ("events.npy", "events.csv")
+OWN = frozenset({MANIFEST, SUMMARY, *EVENTS_FILES})
+"""Names that no action's file may have."""
+
+Clean: TypeAlias = Callable[[Mapping[str, Any], int, int], dict[str, Any]]
+"""(manifest, directory to take files from, directory to put them to) -> the manifest to seal.
+
+It takes away each file that it has put there, whole, so that it can be done again."""
+
+
 class Bundle:
-    """One directory that is being filled; `seal` or `close` ends it. A context manager."""
+    """One directory that is being filled; `seal` or `close` ends it. A context manager.
+
+    What actions write lies in RAW below it and is never packed: `clean` brings it up.
+    """
 
     def __init__(self, output: OutputDirectory, name: str) -> None:
         """Take over the directory `name`, which is there already.
@@ -133,11 +147,17 @@ class Bundle:
         return self._output.path / self.name
 
     def create_file(self, name: str) -> int:
-        """Create a file of mode 0600 and return its descriptor, which the caller closes.
+        """Create an action's file of mode 0600 and return its descriptor, which the caller closes.
 
         Raises ValueError when `name` is not a plain file name, FileExistsError when taken.
         """
-        return files.create(files.plain_name(name), self._fd)
+        if files.plain_name(name) in OWN:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+        raw = self._open_raw()
+        try:
+            return files.create(name, raw)
+        finally:
+            os.close(raw)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a whole file, or nothing of it, through to the disk."""
@@ -151,12 +171,26 @@ class Bundle:
         """Write events.npy (dtype EVENT) and events.csv (`rows` of COLUMNS)."""
         array = io.BytesIO()
         np.save(array, events, allow_pickle=False)
-        self.write("events.npy", array.getvalue())
+        self.write(EVENTS_FILES[0], array.getvalue())
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows({**row, "flags": "|".join(_flags(row))} for row in rows)
-        self.write("events.csv", text.getvalue().encode(errors="backslashreplace"))
+        self.write(EVENTS_FILES[1], text.getvalue().encode(errors="backslashreplace"))
+
+    def clean(self, manifest: Mapping[str, Any], clean: Clean) -> dict[str, Any]:
+        """Bring the files of actions to where they are packed from; return the clean manifest.
+
+        Being cut off in it is harmless: what is done stays done, the rest is still raw. Raises
+        OSError.
+        """
+        raw = self._open_raw()
+        try:
+            cleaned = clean(manifest, raw, self._fd)
+        finally:
+            os.close(raw)
+        files.remove(RAW, self._fd)
+        return cleaned
 
     def seal(self, manifest: Mapping[str, Any]) -> Path:
         """Turn the directory into one file with `manifest`, and return that file.
@@ -213,6 +247,13 @@ class Bundle:
             if fd >= 0:
                 os.close(fd)
         self._fd = self._directory = -1
+
+    def _open_raw(self) -> int:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(RAW, 0o700, dir_fd=self._fd)
+        raw = files.open_directory(RAW, self._fd)
+        os.fchmod(raw, 0o700)
+        return raw
 
     def _is_in_place(self) -> bool:
         try:

@@ -5,7 +5,9 @@ import os
 import re
 import shutil
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -47,14 +49,27 @@ def create(name: str, dir_fd: int) -> int:
 
 
 def write_atomic(name: str, data: bytes, dir_fd: int) -> None:
-    """Write a whole file or nothing: hidden temporary file, fsync, rename, fsync."""
+    """Write a whole file or nothing."""
+    with written_atomic(name, dir_fd) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def written_atomic(
+    name: str, dir_fd: int, before: Callable[[], None] = lambda: None
+) -> Iterator[BinaryIO]:
+    """Yield a hidden temporary file that gets its name when it is whole and on the disk.
+
+    `before` is called just before that; when it, or the writing, raises, nothing stays.
+    """
     temporary = f".{name}.tmp"
     unlink_missing(temporary, dir_fd)
     try:
         with os.fdopen(create(temporary, dir_fd), "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
+        before()
         os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     except BaseException:
         unlink_missing(temporary, dir_fd)

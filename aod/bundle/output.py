@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 SEALED = ".tar.zst"
 TEMPORARY = ".tar.zst.tmp"
+RAW = "raw"
+"""Directory in a bundle's for what may hold secrets and names, and is not packed."""
 MOUNTINFO = Path("/proc/self/mountinfo")
 AHEAD_NS = 60 * 1_000_000_000
 """A time stamp may be so far in the future before it counts as one of a wrong clock."""
@@ -243,9 +245,20 @@ class OutputDirectory:
     def _directory_bytes(self, name: str) -> int:
         fd = files.open_directory(name, self.fd)
         try:
-            return sum(status.st_size for status in files.regular_files(fd).values())
+            written = _files_bytes(fd)
+            with contextlib.suppress(FileNotFoundError):
+                raw = files.open_directory(RAW, fd)
+                try:
+                    written += _files_bytes(raw)
+                finally:
+                    os.close(raw)
+            return written
         finally:
             os.close(fd)
+
+
+def _files_bytes(dir_fd: int) -> int:
+    return sum(status.st_size for status in files.regular_files(dir_fd).values())
 
 
 def _refuse_share(path: Path) -> None:

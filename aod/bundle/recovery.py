@@ -10,7 +10,7 @@ from typing import Any
 
 from aod import journal
 from aod.bundle.archive import SUMMARY
-from aod.bundle.bundle import Bundle
+from aod.bundle.bundle import Bundle, Clean
 from aod.bundle.output import SEALED, TEMPORARY, Entry, OutputDirectory, Record
 from aod.errors import BundleError
 
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 Render = Callable[[Mapping[str, Any]], str]
 """Makes the text of the summary from a manifest."""
+CleanOf = Callable[[Mapping[str, Any]], Clean]
+"""Chooses how a bundle's files are cleaned, by its manifest."""
 
 
 def _unrecorded(event: str, /, **facts: str | int) -> None:
@@ -25,13 +27,17 @@ def _unrecorded(event: str, /, **facts: str | int) -> None:
 
 
 def recover(
-    output: OutputDirectory, render: Render | None = None, record: Record = _unrecorded
+    output: OutputDirectory,
+    render: Render | None = None,
+    record: Record = _unrecorded,
+    clean_of: CleanOf | None = None,
 ) -> list[str]:
     """Bring what is left of bundles to an end; return the names that were dealt with.
 
     Leave alone what is open, in this process or another. A sealed file wins over its
     directory; a directory with a manifest is sealed, as `interrupted` and with a new summary
-    made by `render` unless all was collected; one without is removed. Every step can be
+    made by `render` unless all was collected; one without is removed. What actions wrote is
+    kept as far as `clean_of` says how to clean it, else not at all. Every step can be
     repeated, so being killed in it is harmless. What fails is told once and left.
     """
     done = []
@@ -46,13 +52,19 @@ def recover(
         if entry.is_sealed or output.is_open(entry.name):
             continue
         with _survived(output, entry.name):
-            _recover(output, entry, render, record)
+            _recover(output, entry, render, record, clean_of)
             done.append(entry.name)
             output.troubled.discard(entry.name)
     return done
 
 
-def _recover(output: OutputDirectory, entry: Entry, render: Render | None, record: Record) -> None:
+def _recover(
+    output: OutputDirectory,
+    entry: Entry,
+    render: Render | None,
+    record: Record,
+    clean_of: CleanOf | None,
+) -> None:
     with Bundle(output, entry.name) as bundle:
         is_sealed = bundle.has_sealed_file()
         manifest = None if is_sealed else _manifest(bundle)
@@ -65,6 +77,8 @@ def _recover(output: OutputDirectory, entry: Entry, render: Render | None, recor
             raise OSError(f"no room for {entry.bytes} bytes to seal it")
         if manifest.get("state") != "sealed":
             manifest["state"] = "interrupted"
+            if clean_of:
+                manifest = bundle.clean(manifest, clean_of(manifest))
             if render:
                 bundle.write(SUMMARY, _summary(manifest, render).encode(errors="backslashreplace"))
         bundle.seal(manifest)

@@ -60,6 +60,11 @@ class Config(BaseSettings):
     shutdown_grace_sec: float = number(
         10, 0, 300, "seconds", "time to finish open bundles at the end of the service"
     )
+    redact: bool = Field(
+        default=False,
+        strict=True,
+        description="whether bundles hold pseudonyms in place of names, and no packets",
+    )
     guardian: Guardian = Field(description="what is watched")
     watcher: Watcher = Field(description="what may be collected")
     incidents: Incidents = Field(default=Incidents(), description="how often a bundle is made")

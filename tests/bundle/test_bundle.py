@@ -86,7 +86,9 @@ def test_modes_do_not_depend_on_the_umask(output: OutputDirectory, umask: int) -
         os.umask(before)
 
     assert bundle.path.stat().st_mode & 0o777 == 0o700
-    assert {p.stat().st_mode & 0o777 for p in bundle.path.iterdir()} == {0o600}
+    assert (bundle.path / "raw").stat().st_mode & 0o777 == 0o700
+    written = [path for path in bundle.path.rglob("*") if path.is_file()]
+    assert [path.stat().st_mode & 0o777 for path in written] == [0o600, 0o600]
     assert bundle.seal(MANIFEST).stat().st_mode & 0o777 == 0o600
 
 
@@ -103,7 +105,8 @@ def test_an_unsafe_name_is_refused(output: OutputDirectory, name: str) -> None:
 
 def test_an_existing_file_or_link_is_not_opened_again(output: OutputDirectory) -> None:
     with Bundle.create(output, STAMP) as bundle:
-        (bundle.path / "dmesg.txt").symlink_to("/dev/null")
+        os.close(bundle.create_file("stats.txt"))
+        (bundle.path / "raw" / "dmesg.txt").symlink_to("/dev/null")
 
         with pytest.raises(FileExistsError):
             bundle.create_file("dmesg.txt")

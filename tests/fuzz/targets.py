@@ -8,6 +8,7 @@ import contextlib
 import functools
 import io
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from aod.bundle import Bundle, OutputDirectory, read_manifest, read_member, recover
+from aod.bundle import Bundle, OutputDirectory, files, read_manifest, read_member, recover
 from aod.commands.list import list_bundles
 from aod.commands.show import show
 from aod.config.loading import load_with_sources
@@ -29,10 +30,12 @@ from aod.mounts import all_mounts, mount_of
 from aod.names import Names
 from aod.names.debugdata import parse_debug_data
 from aod.names.openfiles import parse_open_files
+from aod.redact import Redactor, Scrubber
 from aod.report.summary import render
 from aod.state import FILE as STATE_FILE
 from aod.state import Moment, StateDirectory
 from tests.fuzz import mutate
+from tests.redact.seeded import TEXTS
 from tests.report.manifests import GOLDEN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +55,10 @@ DEBUG_TOKENS = (
     "1) Name: ",
 )
 FILE_TOKENS = ("# <tree id>", "<ses id>", "<persistent fid>", "<filename>", "<mid>", "# Format:")
+LOG_TOKENS = (
+    *("\\\\", "//", "/", "=", "password=", "@", ".service", "\ue000", "\ue001", "\x00", "[1]:"),
+    *("-----BEGIN PRIVATE KEY-----", "uid=", "S-1-5-21-1-2-3", "fe80::1", "\\040", "%20", '"'),
+)
 YAML_TOKENS = (
     "type: Latency",
     "actions: [dmesg]",
@@ -193,11 +200,13 @@ def _run_manifest(case: bytes, folder: Path) -> None:
     (directory / NAME).mkdir(parents=True, mode=0o700)
     directory.chmod(0o700)
     (directory / NAME / "manifest.json").write_bytes(case)
-    (directory / NAME / "stats.txt").write_bytes(b"content")
+    (directory / NAME / "raw").mkdir(mode=0o700)
+    (directory / NAME / "raw" / "stats.txt").write_bytes(b"content")
+    cleaner = Redactor(folder / "names", folder) if len(case) % 2 else Scrubber()
     try:
         _look(directory, NAME)
         with OutputDirectory.open(directory) as output:
-            recover(output, render)
+            recover(output, render, clean_of=lambda manifest: cleaner.bundle)
         left = [path.name for path in directory.iterdir()]
         assert left in ([], [f"{NAME}.tar.zst"]), left
         for name in left:
@@ -212,6 +221,28 @@ def _look(directory: Path, name: str) -> None:
         list_bundles(directory=directory, as_json=True)
         with contextlib.suppress(AodError):
             show(str(directory / name))
+
+
+def _make_logs(random: Random) -> bytes:
+    texts = [make() for make in TEXTS.values()]
+    return _encoded(mutate.text(random.choice(texts), random, LOG_TOKENS))
+
+
+def _run_logs(case: bytes, folder: Path) -> None:
+    """Redact it as a file of a bundle."""
+    raw, clean = folder / "raw", folder / "clean"
+    for directory in (raw, clean):
+        directory.mkdir()
+    (raw / "x.txt").write_bytes(case)
+    fds = [files.open_directory(directory) for directory in (raw, clean)]
+    try:
+        Redactor(folder / "names", folder).bundle({"anomalies": [], "actions": {}}, *fds)
+        assert not list(raw.iterdir())
+    finally:
+        for fd in fds:
+            os.close(fd)
+        for directory in (raw, clean):
+            shutil.rmtree(directory)
 
 
 def _make_sealed(random: Random) -> bytes:
@@ -293,6 +324,7 @@ TARGETS = {
         Target("debugdata", _make_debug_data, _run_debug_data),
         Target("open_files", _make_open_files, _run_open_files),
         Target("manifest", _make_manifest, _run_manifest),
+        Target("logs", _make_logs, _run_logs),
         Target("sealed", _make_sealed, _run_sealed),
         Target("mounts", _make_mounts, _run_mounts),
         Target("state", _make_state, _run_state),

@@ -1,0 +1,34 @@
+"""`aod names`: what the pseudonyms of redacted bundles stand for, on the machine that made them."""
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def names(
+    pseudonyms: Annotated[
+        list[str] | None, typer.Argument(help="Such as server1; all unless given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Print the names that pseudonyms stand for."""
+    from aod.errors import SurroundingsError
+    from aod.places import state_directory
+    from aod.redact.namemap import FILE, read
+    from aod.report import text
+
+    state = state_directory()
+    try:
+        known = read(state)
+    except FileNotFoundError:
+        known = {}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise SurroundingsError(f"cannot read {state / FILE}: {error} (run as root)") from error
+    wanted = {each: known.get(each) for each in pseudonyms or known}
+    if as_json:
+        typer.echo(json.dumps(wanted))
+        return
+    width = max(map(len, wanted), default=0)
+    for pseudonym, name in wanted.items():
+        typer.echo(f"{pseudonym:{width}}  {text.printable(name) if name else '(not known)'}")
