@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,14 @@ ROOT = Path(build.__file__).parent
 
 def test_nothing_is_missing_where_aod_was_built() -> None:
     assert build.missing_packages() == []
+
+
+def test_the_wheel_has_every_package() -> None:
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "aod").rglob("__init__.py")}
+
+    assert {name.replace(".", "/") for name in told} == {str(folder) for folder in folders}
 
 
 def test_each_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
