@@ -3,7 +3,8 @@
 AodError              what failed, on what, and what to do next
 ├── ConfigError       the config or the command line: exit code 2
 ├── SurroundingsError the machine: root, BTF, cifs, an output directory: exit code 1
-│   └── TracerError   a libbpf call failed
+│   ├── TracerError   a libbpf call failed
+│   └── ServiceError  the running service refuses, or cannot be asked
 └── BundleError       a bundle that is not one, or is damaged: exit code 1
 """
 
@@ -48,6 +49,10 @@ class TracerError(SurroundingsError):
     def is_permission(self) -> bool:
         """Whether the kernel refused for lack of a capability."""
         return self.code in (errno.EPERM, errno.EACCES)
+
+
+class ServiceError(SurroundingsError):
+    """The running service refuses what it was asked, or it cannot be asked."""
 
 
 class BundleError(AodError):

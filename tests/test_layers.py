@@ -17,6 +17,7 @@ LAYERS = (
     ("aod.commands",),
     ("aod.doctor",),
     ("aod.service",),
+    ("aod.answers",),
     ("aod.detection", "aod.state"),
     # Stages: what an incident puts together, and below it the parts.
     ("aod.incidents",),
@@ -32,9 +33,18 @@ LAYERS = (
         "aod.report",
         "aod.metrics",
     ),
+    ("aod.control",),
     # Data.
     ("aod.supervisor", "aod.watchdog"),
-    ("aod.config", "aod.audit", "aod.cooldown", "aod.manifest", "aod.channel", "aod.activity"),
+    (
+        "aod.config",
+        "aod.audit",
+        "aod.cooldown",
+        "aod.outcomes",
+        "aod.manifest",
+        "aod.channel",
+        "aod.activity",
+    ),
     ("aod.detectors.anomaly", "aod.filter", "aod.names"),
     ("aod.tasks",),
     ("aod.events",),

@@ -1,0 +1,100 @@
+"""What goes over the socket: a request on one line, and lines of answer, each a JSON object.
+
+    {"format": 1, "request": "sample", ...}
+    {"format": 1, "state": "working"}                     while it takes longer than WORKING_S
+    {"format": 1, "state": "done", "answer": {...}}       or "refused" with an "error"
+
+A connection carries one request. Every last line tells which aod has answered.
+"""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from aod.errors import ServiceError
+
+FORMAT = 1
+SOCKET = "aod.sock"
+MAX_REQUEST_BYTES = 64 << 10
+MAX_ANSWER_BYTES = 16 << 20
+"""4096 counters, the most that the kernel keeps, take 1 MB."""
+VERSION = version("aod")
+WORKING_S = 5.0
+"""How often a client hears of a request that takes long."""
+
+
+def address(directory_fd: int, name: str = SOCKET) -> str:
+    """Return how to reach a socket in a directory: by its descriptor, so through no link.
+
+    Nor does the length of the directory's path matter, where a socket's may have 107 bytes.
+    """
+    return f"/proc/self/fd/{directory_fd}/{name}"
+
+
+def request_line(request: str, options: Mapping[str, Any]) -> bytes:
+    """Return a request as it is sent."""
+    return _line({**options, "format": FORMAT, "request": request})
+
+
+def read_request(line: bytes) -> tuple[str, dict[str, Any]]:
+    """Return a request's name and options; raises ServiceError for what is none."""
+    told = _object(line)
+    if told.pop("format", None) != FORMAT:
+        raise ServiceError(f"the service is aod {VERSION}, which answers format {FORMAT}")
+    name = told.pop("request", None)
+    if not isinstance(name, str):
+        raise ServiceError("a request has no name")
+    return name, told
+
+
+def working() -> bytes:
+    """Return the line that says that the answer takes longer."""
+    return _line({"format": FORMAT, "state": "working"})
+
+
+def done(answer: Mapping[str, Any]) -> bytes:
+    """Return the last line of a request that was granted."""
+    return _line(_last("done") | {"answer": answer})
+
+
+def refused(error: str) -> bytes:
+    """Return the last line of a request that was not."""
+    return _line(_last("refused") | {"error": error})
+
+
+def read_answer(line: bytes) -> dict[str, Any] | None:
+    """Return the answer, or None when the service is still working on it.
+
+    Raises ServiceError with what a service says that refuses, and for one of another format.
+    """
+    told = _object(line)
+    if told.get("format") != FORMAT:
+        raise ServiceError(
+            f"the running service is aod {told.get('version', 'of another version')}, and this is "
+            f"aod {VERSION} (restart the service: systemctl restart aod)"
+        )
+    if told.get("state") == "working":
+        return None
+    answer = told.get("answer")
+    if told.get("state") == "done" and isinstance(answer, dict):
+        return answer
+    raise ServiceError(f"the running service refuses: {told.get('error', 'no reason given')}")
+
+
+def _last(state: str) -> dict[str, Any]:
+    return {"format": FORMAT, "state": state, "version": VERSION}
+
+
+def _line(told: Mapping[str, Any]) -> bytes:
+    return json.dumps(told).encode() + b"\n"
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ServiceError("not a line of JSON") from error
+    if not isinstance(told, dict):
+        raise ServiceError("not a JSON object")
+    return told
