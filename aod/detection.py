@@ -101,7 +101,7 @@ class Lane:
         if not isinstance(item, Look):
             anomaly = self.detector.feed(events)
         elif anomaly := self._tick(events):
-            anomaly = replace(anomaly, tasks=await _waiting_tasks(anomaly))
+            anomaly = replace(anomaly, tasks=await waiting_tasks(anomaly))
         if anomaly:
             self._tell(anomaly.stamped(wall_offset_ns()))
 
@@ -191,7 +191,8 @@ def filter_of(lanes: Sequence[Lane]) -> Filter:
     return union(lane.detector.filter for lane in lanes)
 
 
-async def _waiting_tasks(anomaly: Anomaly) -> Tasks:
+async def waiting_tasks(anomaly: Anomaly) -> Tasks:
+    """Look at the threads behind an anomaly's open requests, for no longer than LOOK_S."""
     try:
         async with asyncio.timeout(LOOK_S):
             return await asyncio.to_thread(tasks.waiting_for, anomaly.events)

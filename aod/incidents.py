@@ -10,11 +10,12 @@ from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory
 from aod.channel import Channel
 from aod.config import Config
-from aod.cooldown import Cooldowns
+from aod.cooldown import Cooldowns, Suppressed
 from aod.detectors.anomaly import Anomaly
 from aod.incident import Incident, Surroundings
 from aod.journal import BUNDLE, INCIDENT, entry
 from aod.notice import Outcome, opened
+from aod.outcomes import Outcomes
 from aod.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class Incidents:
         self._cooldowns = cooldowns
         self._tally = tally
         self._spawn = spawn
+        self.outcomes = Outcomes()
+        """Where those who asked for a bundle wait for it."""
         self._collecting: Incident | None = None
         self._unsealed: set[asyncio.Task[None]] = set()
         self._grace_s: float | None = None
@@ -61,11 +64,19 @@ class Incidents:
     async def run(self, anomalies: Channel[Anomaly]) -> None:
         """Handle anomalies until the channel is closed and every incident is sealed."""
         async for anomaly in anomalies:
-            self._take(anomaly)
+            try:
+                self._take(anomaly)
+            finally:
+                self.outcomes.refused(anomaly)
         if self._unsealed:
             await asyncio.wait(self._unsealed)
         for held_back in self._cooldowns.held_back:
             log.info("held back until the end anomaly=%s count=%d", held_back.name, held_back.count)
+
+    @property
+    def held_back(self) -> tuple[Suppressed, ...]:
+        """What was held back since the last bundle."""
+        return self._cooldowns.held_back
 
     def change_config(self, config: Config) -> None:
         """Go by another config from the next incident on."""
@@ -81,6 +92,7 @@ class Incidents:
 
     def _take(self, anomaly: Anomaly) -> None:
         if self._collecting and self._collecting.join(anomaly):
+            self.outcomes.taken(anomaly, self._collecting)
             return
         objection = self._cooldowns.admit(anomaly, time.monotonic_ns())
         if objection:
@@ -101,6 +113,7 @@ class Incidents:
         self._unsealed.add(task)
         task.add_done_callback(self._unsealed.discard)
         self._tally.incidents[anomaly.name] += 1
+        self.outcomes.taken(anomaly, incident)
         log.info(
             "incident opened anomaly=%s count=%d emergency=%s",
             anomaly.name,
@@ -129,6 +142,7 @@ class Incidents:
             return
         self._tally.bundles["sealed"] += 1
         self._tally.last_bundle = name
+        self.outcomes.sealed(incident, name)
         told = await self._tell(incident, "sealed", name)
         log.info("bundle sealed file=%s", self._output.path / name, extra=told)
 
@@ -148,6 +162,7 @@ class Incidents:
     async def _give_up(self, incident: Incident, error: Exception) -> None:
         """Count what could not be opened: the next bundle tells of it."""
         self._tally.bundles["not opened"] += 1
+        self.outcomes.failed(incident, f"bundle not opened: {error}")
         told = await self._tell(incident, "not opened", "", str(error))
         is_expected = isinstance(error, OSError)
         log.error(
@@ -162,6 +177,7 @@ class Incidents:
     async def _leave(self, incident: Incident, error: Exception) -> None:
         """Leave to the clean-up what could not be sealed, and count what is lost with its place."""
         self._tally.bundles["not sealed"] += 1
+        self.outcomes.failed(incident, f"bundle not sealed: {error}")
         is_lost = isinstance(error, FileNotFoundError)
         told = await self._tell(
             incident, "not sealed", "" if is_lost else incident.name, str(error)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from aod import actions, metrics, redact, smb, systemd
+from aod import actions, answers, metrics, redact, smb, systemd
 from aod.actions import orphans, programs
 from aod.actions.action import Context
 from aod.actions.runner import Runner
@@ -25,9 +25,10 @@ from aod.bundle import Clean, OutputDirectory, recover
 from aod.channel import Channel
 from aod.cleanup import Cleanup, Limits
 from aod.config import Config
+from aod.control import Control
 from aod.cooldown import Snapshot
 from aod.detection import Detection, filter_of
-from aod.detectors.anomaly import Anomaly, AnomalyType
+from aod.detectors.anomaly import Anomaly
 from aod.errors import AodError, ConfigError, SurroundingsError
 from aod.events import Events, Kind
 from aod.filter import Filter, event_thresholds_ns, union
@@ -36,7 +37,7 @@ from aod.incidents import Incidents, make_cooldowns
 from aod.manifest import describe_events, describe_versions
 from aod.metrics import Operations, Reading
 from aod.names import Names, Upkeep
-from aod.places import state_directory
+from aod.places import runtime_directory, state_directory
 from aod.report.summary import render
 from aod.state import StateDirectory
 from aod.supervisor import Component, Policy, Pulse, Supervisor
@@ -141,6 +142,15 @@ class Service:
             self._supervisor.spawn,
         )
         self._cleanup = Cleanup(output, _limits(config), self._record_deletion)
+        self._answers = answers.Answers(
+            self._about,
+            self._lost,
+            self._anomalies.send,
+            self._tracer,
+            self._open_requests,
+            self._incidents,
+            output.path,
+        )
         self._watchdog = Watchdog(self._status, lambda: self._supervisor.late)
         self._condition = "starting"
         self._complaint = ""
@@ -206,6 +216,7 @@ class Service:
             Component("watchdog", self._watch_dog, Policy.LASTING),
             Component("reload", partial(self._reload_when_told, orders), Policy.LASTING),
             Component("collect", partial(self._collect_when_told, orders), Policy.LASTING),
+            Component("control", self._control, Policy.OPTIONAL),
             Component("audit", lambda _: self._audit.run(), Policy.OPTIONAL),
             Component("orphans", lambda _: orphans.watch(), Policy.OPTIONAL),
             Component("names", lambda _: self._upkeep.run(), Policy.OPTIONAL),
@@ -360,13 +371,19 @@ class Service:
         while True:
             await orders.collect.wait()
             orders.collect.clear()
-            self.collect("SIGUSR1")
+            self._anomalies.send(await answers.by_hand("SIGUSR1", self._open_requests))
 
-    def collect(self, reason: str) -> None:
-        """Make a bundle because somebody asked for it."""
-        now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
-        manual = Anomaly(AnomalyType.MANUAL, "manual", now_ns, wall_ns, reason=reason)
-        self._anomalies.send(manual)
+    async def _control(self, _: Pulse) -> None:
+        await Control(runtime_directory(), self._answers.routes()).run()
+
+    def _about(self) -> dict[str, Any]:
+        """Return what those who ask over the socket are told first."""
+        return {
+            "pid": os.getpid(),
+            "output": str(self._output.path),
+            "config_sha256": self._config.fingerprint(),
+            "status": self._status(),
+        }
 
     async def _reload_when_told(self, orders: Orders, pulse: Pulse) -> None:
         while True:

@@ -16,7 +16,7 @@ from aod.filter import Filter
 from aod.service import Orders, Service
 from aod.smb import Command as Smb
 from aod.tracer.own import OwnProcesses
-from aod.tracer.probes import LADDER
+from aod.tracer.probes import LADDER, Probe
 from aod.tracer.program import Tracer
 from tests.conftest import manifest_of, names_in
 from tests.events import MS, make
@@ -53,6 +53,7 @@ class FakeTracer:
         self.missing: dict[str, str] = {}
         self.refusals: tuple[str, ...] = ()
         self.pins = 0
+        self.ring_bytes = 4 << 20
         self.own = OwnProcesses()
         self.scans = asyncio.Semaphore(0)
         self.forgotten: list[tuple[int, int]] = []
@@ -75,6 +76,9 @@ class FakeTracer:
 
     def close(self) -> None:
         self.calls.append("close")
+
+    def section(self, probe: Probe) -> str:
+        return f"kprobe/{probe.program}"
 
     def skipped(self) -> int:
         return 0

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,31 @@ def test_counters_that_begin_anew_are_taken_as_they_are(names: Names) -> None:
 def test_nothing_at_all_is_an_empty_total(names: Names) -> None:
     assert activity(taken(1, {}), taken(2, {}), names) == []
     assert total(taken(1, {}), taken(2, {})) == Activity("", "", "", 0, 0, 0, 0, 0, 0, 0)
+
+
+def test_a_sample_comes_back_from_json_as_it_was() -> None:
+    sent = taken(7, {(1 << 63, 5, WRITE): counter(900, 12_345, errors=1)}, {(1, 5, READ): 3})
+
+    got = Sample.from_dict(json.loads(json.dumps(sent.as_dict())))
+
+    ((key, count),) = got.counters.items()
+    assert (got.time_ns, got.load, got.in_flight) == (7 * SECOND, 0, {(1, 5, READ): 3})
+    assert key == (1 << 63, 5, WRITE)
+    assert (count.requests, count.errors, count.total_ns) == (2, 1, 13_245_000)
+    assert (count.latency == sent.counters[key].latency).all()
+
+
+BAD: dict[str, dict[str, Any]] = {
+    "no key": {},
+    "a histogram too short": {"counters": [[1, 5, 8, 1, 0, 0, 9, 9, [1]]]},
+    "a number too few": {"counters": [[1, 5, 8, 1, 0, 0, 9, [0] * BUCKETS]]},
+    "no list": {"counters": 5},
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_no_sample_is_refused(case: str) -> None:
+    told: dict[str, Any] = {"time_ns": 1, "load": 0, "in_flight": []}
+
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        Sample.from_dict(told | BAD[case])

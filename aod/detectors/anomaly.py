@@ -13,6 +13,8 @@ from aod.tasks import MAX_TASKS, Tasks
 FIRST = 1000
 WORST = 1000
 """Events kept of one anomaly: the first, and beside them the slowest; the rest is counted."""
+MAX_REASONS = 5
+BETWEEN_REASONS = "; "
 
 
 class AnomalyType(enum.StrEnum):
@@ -83,7 +85,16 @@ class Anomaly:
             events=keep_evidence(join(events, later.events)),
             tasks=dict(islice({**self.tasks, **later.tasks}.items(), MAX_TASKS)),
             shares=tuple(dict.fromkeys(self.shares + later.shares)),
+            reason=_both(self.reason, later.reason),
         )
+
+
+def _both(reason: str, later: str) -> str:
+    """Return both reasons, as long as they are few: each asks for the same bundle."""
+    reasons = [each for each in reason.split(BETWEEN_REASONS) if each]
+    if later and later not in reasons and len(reasons) < MAX_REASONS:
+        reasons.append(later)
+    return BETWEEN_REASONS.join(reasons)
 
 
 def _starts(requests: Events) -> NDArray[np.void]:

@@ -1,15 +1,17 @@
 """The probes, attached for real and taken out again: what is seen, what is not, and why."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 from aod.doctor.finding import Finding, State
 from aod.errors import TracerError
 from aod.events import Kind
 from aod.filter import Filter
 from aod.report import text
+from aod.tracer import probing
 from aod.tracer.ladder import TYPES, climb
-from aod.tracer.probes import CREDITS, LADDER, Probe
+from aod.tracer.probes import CREDITS, LADDER
 from aod.tracer.program import Tracer
 
 WANTED = Filter(kinds=frozenset({Kind.CREDIT_WAIT}))
@@ -28,28 +30,34 @@ def examine(hidden: Collection[str] = ()) -> Iterator[Finding]:
         return
     with tracer:
         yield from _unknown(tracer, hidden)
-        yield _rung(tracer)
-        for refusal in tracer.refusals:
-            yield Finding(State.NOTE, "rung", f"not {refusal}")
-        yield Finding(State.OK, "ring", f"{text.size(tracer.ring_bytes)} for events")
-        for probe in (*tracer.rung.needed, *tracer.rung.optional):
-            yield _probe(tracer, probe, probe.tells)
-        for probe in CREDITS:
-            tells = f"{probe.tells}; attached when an anomaly of type Credits is watched for"
-            yield _probe(tracer, probe, tells)
+        yield from findings(probing.describe(tracer))
 
 
-def _rung(tracer: Tracer) -> Finding:
-    rung = tracer.rung
-    if not tracer.refusals:
-        return Finding(State.OK, "rung", f"{rung.number}, the highest: {rung.name}")
-    return Finding(State.WARNING, "rung", f"{rung.number}: {rung.name} ({rung.lacks})")
+def findings(told: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what a tracer's description says, of this process or of the running service."""
+    yield _rung(told["rung"], told["refusals"])
+    for refusal in told["refusals"]:
+        yield Finding(State.NOTE, "rung", f"not {refusal}")
+    yield Finding(State.OK, "ring", f"{text.size(told['ring_bytes'])} for events")
+    for probe in told["probes"]:
+        yield _probe(probe)
 
 
-def _probe(tracer: Tracer, probe: Probe, tells: str) -> Finding:
-    section = tracer.section(probe)
-    if reason := tracer.missing.get(probe.program):
-        return Finding(State.WARNING, "probe", f"{section} is missing: {tells} ({reason})")
+def _rung(rung: Mapping[str, Any], refusals: Sequence[str]) -> Finding:
+    if not refusals:
+        return Finding(State.OK, "rung", f"{rung['number']}, the highest: {rung['name']}")
+    return Finding(State.WARNING, "rung", f"{rung['number']}: {rung['name']} ({rung['lacks']})")
+
+
+def _probe(probe: Mapping[str, Any]) -> Finding:
+    section, tells = probe["section"], probe["tells"]
+    if probe["for_credits"]:
+        tells += "; attached when an anomaly of type Credits is watched for"
+    if probe["missing"]:
+        reason = f"{section} is missing: {tells} ({probe['missing']})"
+        return Finding(State.WARNING, "probe", reason)
+    if not probe["attached"]:
+        return Finding(State.NOTE, "probe", f"{section} is not attached: {tells}")
     return Finding(State.OK, "probe", f"{section}: {tells}")
 
 

@@ -234,6 +234,11 @@ def _start(found: Evidence) -> str:
             "No single cause stands out. Compare the ten operations above with "
             f"{found.file('dmesg')} and {found.file('debugdata')}."
         )
+    if found.open:
+        return (
+            "No request that was open had waited for long: nothing hung at that moment. Begin "
+            f"with {found.file('dmesg')} and {found.file('debugdata')}."
+        )
     return (
         f"No operation is attached. Begin with {found.file('dmesg')} and "
         f"{found.file('debugdata')}; requests that hang are listed there under MIDs."

@@ -7,16 +7,20 @@ from typing import Any, TypeAlias
 from aod.report import text
 
 Event: TypeAlias = Mapping[str, Any]
+HUNG_NS = 5_000_000_000
+"""The age from which a request hangs, as in the shipped config."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The events of a bundle, and its actions' results by name.
 
-    Operations hung, were slow, or failed; connections were lost; credits were waited for.
+    Operations hung, or were open for less than HUNG_NS when somebody looked, were slow, or
+    failed; connections were lost; credits were waited for.
     """
 
     hung: Sequence[Event]
+    open: Sequence[Event]
     slow: Sequence[Event]
     failed: Sequence[Event]
     lost: Sequence[Event]
@@ -37,6 +41,7 @@ class Evidence:
 def evidence(manifest: Mapping[str, Any]) -> Evidence:
     """Sort a manifest's events by their anomaly; failed is also what was given up."""
     hung: dict[tuple[Any, ...], Event] = {}
+    still_open: dict[tuple[Any, ...], Event] = {}
     slow: dict[tuple[Any, ...], Event] = {}
     failed: dict[tuple[Any, ...], Event] = {}
     of_kind: dict[str, dict[tuple[Any, ...], Event]] = {"reconnect": {}, "credit_wait": {}}
@@ -51,12 +56,17 @@ def evidence(manifest: Mapping[str, Any]) -> Evidence:
             if anomaly.get("anomaly") == "inflight":
                 hung[key] = event
                 continue
+            if anomaly.get("anomaly") == "manual":
+                is_old = event.get("latency_ns", 0) >= HUNG_NS
+                (hung if is_old else still_open)[key] = event
+                continue
             if anomaly.get("anomaly") == "latency":
                 slow[key] = event
             if anomaly.get("anomaly") == "error" or kind != "completed":
                 failed[key] = event
     return Evidence(
         list(hung.values()),
+        list(still_open.values()),
         list(slow.values()),
         list(failed.values()),
         list(of_kind["reconnect"].values()),

@@ -26,7 +26,7 @@ def ten_operations(anomaly: Mapping[str, Any]) -> list[str]:
     if anomaly.get("anomaly") in ("error", "reconnect"):
         title, chosen = "first", _first(events)
     else:
-        title = "oldest" if anomaly.get("anomaly") == "inflight" else "worst"
+        title = "oldest" if anomaly.get("anomaly") in ("inflight", "manual") else "worst"
         chosen = sorted(events, key=lambda e: e.get("latency_ns", 0), reverse=True)[:SHOWN]
     shares = {share_name(event) for event in chosen}
     place = f", all on {shares.pop()}" if len(shares) == 1 else ""

@@ -122,7 +122,14 @@ def _figures(anomaly: Mapping[str, Any]) -> list[str]:
     title = f"{str(anomaly.get('name', '?')).upper()}{tool}"
     raised = ("raised", _raised(anomaly))
     if anomaly.get("anomaly") == "manual":
-        return []
+        if not events:
+            return []
+        return [
+            "REQUESTS THAT WERE OPEN",
+            *_pairs(_hung(anomaly)),
+            *_shown(anomaly),
+            *_stack(events),
+        ]
     if anomaly.get("anomaly") == "inflight":
         return [title, *_pairs([raised, *_hung(anomaly)]), *_shown(anomaly), *_stack(events)]
     if len(events) < 2:
@@ -168,7 +175,7 @@ def _hung(anomaly: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("count", count),
         ("raised for", _shares_raised(anomaly)),
-        ("oldest", f"{age}, when it was last told"),
+        ("oldest", age if anomaly.get("anomaly") == "manual" else f"{age}, when it was last told"),
         ("commands", _listed(events, command)),
         ("shares", _listed(events, share_name)),
         ("channels", _channels(events)),
@@ -282,8 +289,8 @@ def _time_spent(events: Sequence[Event]) -> str:
     )
 
 
-def _suppressed(manifest: Manifest) -> list[str]:
-    suppressed = manifest.get("suppressed_since_last", ())
+def suppressed_table(suppressed: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what was held back as lines of text."""
     rows = [
         [
             text.printable(str(item.get("name", "?"))),
@@ -294,10 +301,15 @@ def _suppressed(manifest: Manifest) -> list[str]:
         ]
         for item in suppressed
     ]
-    if not rows:
+    return text.table(["anomaly", ">times", "first", "last", ">worst"], rows)
+
+
+def _suppressed(manifest: Manifest) -> list[str]:
+    suppressed = manifest.get("suppressed_since_last", ())
+    if not suppressed:
         return []
     title = "COUNTED ONLY (raised since the bundle before this one, in a cooldown)"
-    return [title, *text.table(["anomaly", ">times", "first", "last", ">worst"], rows)]
+    return [title, *suppressed_table(suppressed)]
 
 
 def _collected(manifest: Manifest) -> list[str]:
@@ -363,8 +375,12 @@ def _lost(manifest: Manifest) -> list[str]:
         "anomaly report": lost.get("anomalies", 0),
     }
     told = [text.plural(count, what) for what, count in counts.items() if count]
-    if all(anomaly.get("anomaly") == "manual" for anomaly in manifest.get("anomalies", ())):
+    by_hand = all(each.get("anomaly") == "manual" for each in manifest.get("anomalies", ()))
+    tracer = manifest.get("tracer") or {}
+    if by_hand and not tracer:
         return ["LOST", "No operations were watched: aod collect has no probes."]
+    if by_hand and tracer.get("rung") is None:
+        return ["LOST", "No operations were watched: cifs was not loaded."]
     if not told:
         return ["LOST", "Nothing: every slow or failed operation that was seen is counted."]
     return ["LOST", *_wrap(f"Dropped: {', '.join(told)}. All counts above are lower bounds.")]

@@ -16,7 +16,7 @@ from aod.activity import Sample
 from aod.errors import TracerError
 from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Events
 from aod.filter import Filter
-from aod.tracer import module
+from aod.tracer import module, probing
 from aod.tracer.ladder import climb
 from aod.tracer.ledger import Ledger, ledger_of
 from aod.tracer.module import Module
@@ -129,6 +129,11 @@ class Follower:
             refusals = list(tracer.refusals) if tracer else []
         ledger = asdict(self.ledger())
         return {"rung": rung, "missing": missing, "refusals": refusals, "ledger": ledger}
+
+    def describe_probes(self) -> dict[str, Any]:
+        """Return which probes are attached, see aod.tracer.probing; empty without cifs."""
+        with self._using() as tracer:
+            return probing.describe(tracer) if tracer else {}
 
     def open_requests(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what is sent and unanswered, as Tracer does."""

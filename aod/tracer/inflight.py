@@ -83,6 +83,16 @@ class OpenRequests:
             join(events[~old], self._waiting.read(*threads, own_until_ns, now_ns)), given_up
         )
 
+    def waiting(self) -> Events:
+        """Look at what is open, as `open` of a Flight, without what waits by nature or is ours."""
+        requests, threads = self._tracer.open_requests(), self._tracer.threads()
+        own_until_ns, now_ns = self._tracer.own.until_ns, time.monotonic_ns()
+        events = unanswered(*requests, own_until_ns, now_ns)
+        events = events[~is_patient(events) & ((events["flags"] & Flag.SELF) == 0)]
+        # Not those of `read`, which may be at it in another thread.
+        threads_waiting = WaitingThreads().read(*threads, own_until_ns, now_ns)
+        return join(events, threads_waiting[(threads_waiting["flags"] & Flag.SELF) == 0])
+
     def objection(self, server: str) -> str | None:
         """Return why a server is left alone: it has trouble, and a question would hang."""
         self._names.refresh()

@@ -34,7 +34,11 @@ def climbed(
     monkeypatch: pytest.MonkeyPatch, missing: dict[str, str] | None = None, **fields: Any
 ) -> FakeTracer:
     """Have the ladder lead to this tracer, and return it."""
-    tracer = FakeTracer(missing=missing or {}, **fields)
+    lacking = missing or {}
+    rung = fields.get("rung", LADDER[0])
+    programs = [probe.program for probe in (*rung.needed, *rung.optional, *CREDITS)]
+    attached = [f"kprobe/{program}" for program in programs if program not in lacking]
+    tracer = FakeTracer(missing=lacking, attached=attached, **fields)
 
     def climb(wanted: Filter, hidden: Any) -> FakeTracer:
         tracer.wanted = wanted

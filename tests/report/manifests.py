@@ -227,6 +227,20 @@ def manual() -> dict[str, Any]:
     return manifest([anomaly("manual", [], reason=reason, limit={}, window_s=0)])
 
 
+def asked() -> dict[str, Any]:
+    """Return a bundle that was asked of the running service while one request hung."""
+    reading: dict[str, Any] = {"kind": "unanswered", "threshold_ns": None, "queue_ns": 0}
+    hangs: dict[str, Any] = {"latency_ns": 7_400 * MS, "server_ns": 7_400 * MS, "payload_ns": 0}
+    events = [
+        event(status="", **reading),
+        event(status="", comm="stat", pid=815, **reading | hangs),
+    ]
+    events[1] |= {"task_state": "D (disk sleep)", "stack": ["wait_for_response+0x4b1/0xb20 [cifs]"]}
+    reason = "the backup hangs again, ticket 4711"
+    found = anomaly("manual", events, reason=reason, limit={}, window_s=0)
+    return manifest([found], tracer={"rung": 1})
+
+
 def inflight() -> dict[str, Any]:
     """Return a server that answers nothing: an open file's compound and a read-ahead."""
     open_file: dict[str, Any] = {"kind": "unanswered", "threshold_ns": None, "queue_ns": 0}
@@ -341,6 +355,7 @@ GOLDEN = {
     "reconnect": reconnect,
     "starved": starved,
     "manual": manual,
+    "asked": asked,
     "interrupted": interrupted,
 }
 

@@ -300,3 +300,16 @@ def test_an_anomaly_of_one_share_names_it() -> None:
     assert r"raised for  \\nas01\media; each share is counted by itself" in render(
         manifest([raised])
     )
+
+
+def test_what_is_asked_of_a_service_that_waits_for_cifs_says_so() -> None:
+    summary = render(manual() | {"tracer": {"rung": None}})
+
+    assert "No operations were watched: cifs was not loaded." in summary
+
+
+def test_of_what_is_asked_for_only_requests_that_are_old_hang() -> None:
+    young, old = event(latency_ns=4_999 * MS), event(latency_ns=5_000 * MS)
+
+    assert "nothing hung at that moment" in advice(anomaly("manual", [young]))
+    assert "The server hangs or the network is gone" in advice(anomaly("manual", [young, old]))
