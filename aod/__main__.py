@@ -1,5 +1,6 @@
 """The command `aod`."""
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -16,8 +17,10 @@ from aod.commands.run import run
 from aod.commands.show import show
 from aod.commands.top import top
 from aod.commands.trace import trace
-from aod.errors import AodError, ConfigError, tell
+from aod.errors import AodError, ConfigError, SurroundingsError, tell
 
+OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What writing to stdout can end with; anything else tells its file, or is a bug."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 app = typer.Typer(
@@ -60,11 +63,30 @@ def _set_up_log(
 
 def main() -> None:
     """Run the command; tell an error in a sentence and end with its exit code."""
+    code: int | str | None = 0
     try:
-        app()
+        try:
+            app()
+        except SystemExit as end:
+            code = end.code
+        if sys.stdout:
+            sys.stdout.flush()
     except AodError as error:
         tell(error)
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except OSError as error:
+        if error.filename is not None or error.errno not in OUTPUT_ERRORS:
+            raise
+        _give_up_stdout(error)
+        code = SurroundingsError.exit_code
+    sys.exit(code)
+
+
+def _give_up_stdout(error: OSError) -> None:
+    """Say why stdout takes no more, unless its reader has left, and let the rest go nowhere."""
+    if error.errno != errno.EPIPE:
+        tell(SurroundingsError(f"cannot write to stdout: {error.strerror}"))
+    os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

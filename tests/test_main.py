@@ -282,3 +282,41 @@ def test_a_reader_that_went_away_is_no_traceback(
         )
 
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list", "--dir", "{tmp}"),
+        ("config", "show", "--config", str(SHIPPED)),
+        ("doctor", "--json"),
+        ("--version",),
+        ("--help",),
+    ],
+)
+def test_a_full_stdout_is_told_in_a_sentence(
+    tmp_path: Path, arguments: tuple[str, ...], unbuffered: str
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "aod", *(word.format(tmp=tmp_path) for word in arguments)],
+            cwd=ROOT,
+            env=os.environ | {"AOD_OUTPUT_DIR": str(tmp_path), "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+
+    assert done.returncode == 1
+    assert done.stderr == "aod: cannot write to stdout: No space left on device\n"
+
+
+@pytest.mark.parametrize("arguments", ["list --dir .", "--help"])
+def test_a_closed_stdout_is_no_traceback(arguments: str) -> None:
+    command = f"exec {sys.executable} -m aod {arguments} >&-"
+
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, stderr=subprocess.PIPE, timeout=60)
+
+    assert (done.returncode, done.stderr) == (0, b"")
