@@ -75,6 +75,18 @@ class State:
 _ADAPTER = TypeAdapter(State)
 
 
+def read(path: Path) -> State:
+    """Return what a service has left in its directory, as it was; changes nothing.
+
+    Raises OSError, and ValueError when that is no state.
+    """
+    fd = files.open_directory(path)
+    try:
+        return parse(_read(fd))
+    finally:
+        os.close(fd)
+
+
 class StateDirectory:
     """The directory of the state file, held by its descriptor; a context manager. All blocks."""
 
@@ -93,7 +105,7 @@ class StateDirectory:
         """Return what was kept, in today's clocks; a damaged file is set aside."""
         now = Moment.now()
         try:
-            return parse(self._read()).at(now)
+            return parse(_read(self.fd)).at(now)
         except FileNotFoundError:
             return State(now)
         except (OSError, ValueError) as error:
@@ -107,12 +119,13 @@ class StateDirectory:
         state = State(Moment.now(), cooldowns, tally)
         files.write_atomic(FILE, _ADAPTER.dump_json(state, indent=1), self.fd)
 
-    def _read(self) -> bytes:
-        with os.fdopen(files.open_regular(FILE, self.fd), "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise ValueError(f"larger than {MAX_BYTES} bytes")
-        return data
+
+def _read(dir_fd: int) -> bytes:
+    with os.fdopen(files.open_regular(FILE, dir_fd), "rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"larger than {MAX_BYTES} bytes")
+    return data
 
 
 def parse(data: bytes) -> State:

@@ -179,6 +179,11 @@ class OutputDirectory:
         found = [entry for name in files.names(self.fd) if (entry := self._entry(name))]
         return oldest_first(found, time.time_ns())
 
+    def of_others(self) -> list[str]:
+        """Return what is named like a bundle and belongs to another user."""
+        named = [name for name in files.names(self.fd) if _is_bundle_name(name)]
+        return sorted(name for name in named if self._owner(name) not in (None, os.geteuid()))
+
     def temporaries(self) -> list[str]:
         """Return the half-written sealed files of ours."""
         names = [name for name in files.names(self.fd) if name.endswith(TEMPORARY)]
@@ -239,6 +244,12 @@ class OutputDirectory:
         expected = stat.S_ISREG if name.endswith((SEALED, TEMPORARY)) else stat.S_ISDIR
         return status.st_uid == os.geteuid() and expected(status.st_mode)
 
+    def _owner(self, name: str) -> int | None:
+        try:
+            return os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_uid
+        except FileNotFoundError:
+            return None
+
     def _file_bytes(self, name: str) -> int:
         return os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_size
 
@@ -266,6 +277,11 @@ def _refuse_share(path: Path) -> None:
 
     for problem in share_problems(path, MOUNTINFO.read_text(errors="surrogateescape")):
         raise OSError(errno.EREMOTE, problem)
+
+
+def _is_bundle_name(name: str) -> bool:
+    match = _OURS.fullmatch(name)
+    return match is not None and match[2] != TEMPORARY
 
 
 def _cannot_open(path: Path, error: OSError) -> str:

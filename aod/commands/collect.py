@@ -1,4 +1,4 @@
-"""`aod collect`: a bundle by hand, now."""
+"""`aod collect`: a bundle by hand, now, from the running service where there is one."""
 
 import asyncio
 import logging
@@ -16,23 +16,61 @@ from aod.errors import BundleError
 
 if TYPE_CHECKING:
     from aod.config import Config
+    from aod.control import Client
     from aod.detectors.anomaly import Anomaly
     from aod.incident import Incident, Surroundings
 
 log = logging.getLogger(__name__)
+
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def collect(
     config: File = DEFAULT_FILE,
     reason: Annotated[str, typer.Option(help="Why, as it will stand in the summary.")] = "",
 ) -> None:
-    """Run every action of `watcher.actions` once and keep what it finds in a bundle."""
-    from aod.commands.run import watch_children_by_pidfd
+    """Run every action of `watcher.actions` once and keep what it finds in a bundle.
+
+    A service that uses the same directory makes it, with the requests that are open now.
+    """
     from aod.config import load
+
+    loaded = load(config, os.environ, guarded=True)
+    if service := _service_of(loaded.aod_output_dir):
+        typer.echo(_ask(service, reason))
+        return
+    _collect_here(loaded, reason)
+
+
+def _service_of(output: Path) -> "Client | None":
+    """Return the running service when it keeps its bundles in this directory."""
+    from aod.control import find
+
+    service = find()
+    if not service:
+        return None
+    try:
+        is_same = output.samefile(service.status["output"])
+    except OSError:  # one of them is not there (any more)
+        is_same = False
+    if not is_same:
+        log.info("the running service keeps its bundles in %s", service.status["output"])
+    return service if is_same else None
+
+
+def _ask(service: "Client", reason: str) -> str:
+    try:
+        return str(service.ask("collect", reason=reason)["bundle"])
+    except KeyboardInterrupt:
+        typer.echo("aod: the service goes on collecting (see: aod list)", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _collect_here(loaded: "Config", reason: str) -> None:
+    from aod.commands.run import watch_children_by_pidfd
     from aod.detectors.anomaly import Anomaly, AnomalyType
     from aod.incident import Surroundings, make_context
 
-    loaded = load(config, os.environ, guarded=True)
     manual = Anomaly(
         AnomalyType.MANUAL, "manual", time.monotonic_ns(), time.time_ns(), reason=reason
     )

@@ -72,16 +72,28 @@ def _ledger(seconds: float, hidden: list[str], as_json: bool) -> None:
     from aod.filter import Filter
 
     kept: list[books.Books] = []
+    is_beside_service = _service_runs()
 
     async def watch(tracer: "Tracer", stop: asyncio.Event) -> None:
         if not as_json:
-            typer.echo(f"counting for {seconds:g} s, Ctrl-C ends it earlier", err=True)
+            own = "with probes of this command, " if is_beside_service else ""
+            typer.echo(f"counting {own}for {seconds:g} s, Ctrl-C ends it earlier", err=True)
         kept.append(await books.watch(tracer, seconds, stop))
 
     watch_until_stopped(Filter, watch, hidden)
     (found,) = kept
     typer.echo(json.dumps(found.as_dict(), indent=1) if as_json else "\n".join(found.lines()))
     raise typer.Exit(0 if found.ledger.is_closed else 1)
+
+
+def _service_runs() -> bool:
+    from aod.control import find
+    from aod.errors import ServiceError
+
+    try:
+        return find() is not None
+    except ServiceError:  # what it says does not matter here
+        return False
 
 
 def _fire(config: Path, as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """`aod list`: the bundles of the output directory, newest first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,22 +28,44 @@ DirectoryOption = Annotated[
 def list_bundles(
     config: ConfigOption = None,
     directory: DirectoryOption = None,
+    suppressed: Annotated[
+        bool,
+        typer.Option("--suppressed", help="Tell what was held back since the last bundle instead."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the bundles: when, what, how bad, where, how large."""
     import json
 
     from aod.bundle import OutputDirectory
+    from aod.errors import ConfigError
     from aod.report import text
 
+    if suppressed and (config or directory):
+        raise ConfigError(
+            ["--suppressed asks the service: it goes with neither --config nor --dir"]
+        )
+    if suppressed:
+        _list_suppressed(as_json)
+        return
     with OutputDirectory.open(output_path(config, directory), create=False) as output:
         bundles = [_described(output.path, entry) for entry in reversed(output.entries())]
+        others = output.of_others()
     if as_json:
         typer.echo(json.dumps(bundles, indent=1))
     elif bundles:
         typer.echo("\n".join(map(text.printable, _table(bundles))))
     else:
-        typer.echo(f"no bundles in {output.path}")
+        typer.echo(f"no bundles{' of your own' if others else ''} in {output.path}")
+    if others:
+        typer.echo(f"aod: {left_out(others)}", err=True)
+
+
+def left_out(others: Sequence[str]) -> str:
+    """Say how many bundles are not shown because they belong to another user."""
+    from aod.report.text import plural
+
+    return f"{plural(len(others), 'bundle')} of another user left out (run as that user)"
 
 
 def output_path(config: Path | None, directory: Path | None) -> Path:
@@ -64,7 +86,7 @@ def output_path(config: Path | None, directory: Path | None) -> Path:
         return Path(os.environ.get("AOD_OUTPUT_DIR", DEFAULT_DIRECTORY))
     from aod.config import load
 
-    return Path(load(config or DEFAULT_FILE, os.environ).aod_output_dir)
+    return Path(load(config or DEFAULT_FILE, os.environ, writes=False).aod_output_dir)
 
 
 def _described(directory: Path, entry: "Entry") -> dict[str, Any]:
@@ -123,3 +145,38 @@ def _table(bundles: list[dict[str, Any]]) -> list[str]:
 def _local_time(timestamp: int) -> str:
     moment = datetime.fromtimestamp(timestamp // 1_000_000_000, UTC).astimezone()
     return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _list_suppressed(as_json: bool) -> None:
+    import json
+
+    from aod.report import text
+    from aod.report.summary import suppressed_table
+
+    held_back = _held_back()
+    if as_json:
+        typer.echo(json.dumps(held_back, indent=1))
+    elif held_back:
+        typer.echo("\n".join(map(text.printable, suppressed_table(held_back))))
+    else:
+        typer.echo("nothing was held back since the last bundle")
+
+
+def _held_back() -> list[dict[str, Any]]:
+    """Ask the service; without one look at what the last one has left."""
+    from aod.control import find
+    from aod.errors import SurroundingsError
+    from aod.places import state_directory
+    from aod.state import read
+
+    if service := find():
+        return list(service.ask("suppressed")["suppressed"])
+    path = state_directory()
+    try:
+        return [each.as_dict() for each in read(path).cooldowns.suppressed]
+    except FileNotFoundError as error:
+        raise SurroundingsError(
+            f"no service runs, and none has left a state in {path} (aod run keeps it there)"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise SurroundingsError(f"cannot read the state in {path}: {error}") from error

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aod.commands.list import ConfigOption, DirectoryOption, output_path
+from aod.commands.list import ConfigOption, DirectoryOption, left_out, output_path
 
 _NAME = re.compile(r"(?:aod_)?(\d{19})(?:\.tar\.zst)?", re.ASCII)
 
@@ -42,12 +42,13 @@ def locate(bundle: str, config: Path | None, directory: Path | None) -> Path:
     if "/" in bundle or (bundle != "latest" and Path(bundle).exists()):
         return Path(bundle)
     with OutputDirectory.open(output_path(config, directory), create=False) as output:
-        entries = output.entries()
+        entries, others = output.entries(), output.of_others()
     match = _NAME.fullmatch(bundle)
     if match:
         entries = [entry for entry in entries if entry.timestamp == int(match[1])]
     if not entries or not (match or bundle == "latest"):
-        raise BundleError(f"no bundle {bundle!r} in {output.path} (see: aod list)")
+        hint = left_out(others) if others else "see: aod list"
+        raise BundleError(f"no bundle {bundle!r} in {output.path} ({hint})")
     return output.path / entries[-1].name
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +11,17 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from aod.commands.trace import watch_until_stopped
+from aod.commands.trace import run_until_stopped, watch_until_stopped
 from aod.errors import ConfigError
 
 if TYPE_CHECKING:
     from aod.activity import Activity, Sample, Snapshot
+    from aod.control import Client
     from aod.filter import Filter
     from aod.names import Names
     from aod.tracer.program import Tracer
+
+log = logging.getLogger(__name__)
 
 Show: TypeAlias = "Callable[[Snapshot], None]"
 
@@ -59,11 +63,40 @@ def top(
         raise ConfigError([f"--interval: {interval} (allowed: {allowed})"])
     count = 1 if as_json and count is None else count
     if as_json or not sys.stdout.isatty():
-        show = _print_json if as_json else _print_text
-        watch_until_stopped(_nothing, partial(_top, View(interval, count, sort, show)))
+        _watch(View(interval, count, sort, _print_json if as_json else _print_text))
         return
     with LiveTable() as live:
-        watch_until_stopped(_nothing, partial(_top, View(interval, count, sort, live.show)))
+        _watch(View(interval, count, sort, live.show))
+
+
+def _watch(view: View) -> None:
+    """Take the samples from the running service, or with probes of our own where none runs."""
+    from aod.control import find
+
+    if service := find():
+        run_until_stopped(partial(_top_of_service, service, view))
+    else:
+        watch_until_stopped(_nothing, partial(_top, view))
+
+
+async def _top_of_service(service: "Client", view: View, stop: asyncio.Event) -> None:
+    from aod.names import Names
+
+    await show_samples(partial(sample_of, service), Names(), view, stop)
+
+
+def sample_of(service: "Client") -> "Sample":
+    """Return a sample of the service's counters; blocks."""
+    from aod.activity import Sample
+    from aod.errors import ServiceError
+
+    answer = service.ask("sample")
+    if not answer.get("attached"):
+        log.warning("cifs is not loaded: the service waits for it")
+    try:
+        return Sample.from_dict(answer)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServiceError(f"the service's sample cannot be read: {error!r}") from error
 
 
 def _nothing() -> "Filter":

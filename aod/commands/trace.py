@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from aod.commands.run import told
-from aod.errors import ConfigError
+from aod.errors import ConfigError, SurroundingsError
 
 if TYPE_CHECKING:
     from aod.channel import Channel
@@ -58,18 +58,29 @@ def watch_until_stopped(
     from aod.tracer import needs
 
     needs.require()
+    run_until_stopped(partial(_with_tracer, wanted, watch, hidden))
+
+
+def run_until_stopped(work: "Callable[[asyncio.Event], Coroutine[Any, Any, None]]") -> None:
+    """Run `work` with an event that SIGINT and SIGTERM set."""
     try:
-        asyncio.run(_run(wanted, watch, hidden))
+        asyncio.run(_run(work))
     except BaseExceptionGroup as failures:
         raise told(failures) from failures
 
 
-async def _run(wanted: "Callable[[], Filter]", watch: Watch, hidden: Collection[str]) -> None:
-    from aod.tracer.ladder import climb
-
+async def _run(work: "Callable[[asyncio.Event], Coroutine[Any, Any, None]]") -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await work(stop)
+
+
+async def _with_tracer(
+    wanted: "Callable[[], Filter]", watch: Watch, hidden: Collection[str], stop: asyncio.Event
+) -> None:
+    from aod.tracer.ladder import climb
+
     with await asyncio.to_thread(climb, wanted(), hidden=hidden) as tracer:
         await watch(tracer, stop)
 
@@ -140,8 +151,13 @@ def _print(events: "Events", names: "Names", as_json: bool) -> None:
     from aod.clock import wall_offset_ns
     from aod.manifest import describe_events
 
-    for row in describe_events(events, None, names, wall_offset_ns()):
-        typer.echo(json.dumps(row) if as_json else _line(row))
+    try:
+        for row in describe_events(events, None, names, wall_offset_ns()):
+            typer.echo(json.dumps(row) if as_json else _line(row))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SurroundingsError(f"cannot write to stdout: {error.strerror}") from error
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -153,13 +153,16 @@ class Loaded:
         return [tell(self.origins, path, message)]
 
 
-def load(path: Path, environ: Mapping[str, str], *, guarded: bool = False) -> Config:
+def load(
+    path: Path, environ: Mapping[str, str], *, guarded: bool = False, writes: bool = True
+) -> Config:
     """Load the config from a file and the `AOD_*` variables; create nothing.
 
-    `guarded` is for who acts on it: a file that others can change is a problem. Raises
-    ConfigError with every problem of file, environment and output directory.
+    `guarded` is for who acts on it: a file that others can change is a problem. Who `writes`
+    nothing into the output directory needs only one that lies on no share. Raises ConfigError
+    with every problem of file, environment and output directory.
     """
-    return load_with_sources(path, environ, guarded=guarded).config
+    return load_with_sources(path, environ, guarded=guarded, writes=writes).config
 
 
 def load_with_sources(
@@ -168,6 +171,7 @@ def load_with_sources(
     mountinfo: str | None = None,
     *,
     guarded: bool = False,
+    writes: bool = True,
 ) -> Loaded:
     """Load like `load` and tell where each value came from.
 
@@ -184,8 +188,9 @@ def load_with_sources(
         config = _build(origins)
     except ValidationError as failure:
         problems += explain(failure, Config, origins)
-    problems += _output_dir_problems(config, origins, mountinfo)
-    if config and not problems:
+    look = outputdir.problems if writes else outputdir.share_problems
+    problems += _output_dir_problems(config, origins, mountinfo, look)
+    if config and writes and not problems:
         problems += _metrics_problems(config, origins, mountinfo)
     if config is None or problems:
         raise ConfigError(list(dict.fromkeys(problems)))
@@ -208,14 +213,17 @@ def _build(origins: Origins) -> Config:
 
 
 def _output_dir_problems(
-    config: Config | None, origins: Origins, mountinfo: str | None
+    config: Config | None,
+    origins: Origins,
+    mountinfo: str | None,
+    look: Callable[[Path, str], list[str]],
 ) -> list[str]:
     """Look at the output directory even where the rest of the config is wrong."""
     path = ("aod_output_dir",)
     try:
         text = MOUNTINFO.read_text(errors="surrogateescape") if mountinfo is None else mountinfo
         directory = config.aod_output_dir if config else _written_output_dir(origins)
-        found = outputdir.problems(directory, text) if directory else []
+        found = look(directory, text) if directory else []
     except OSError as error:
         found = [f"cannot be checked: {error}"]
     return [tell(origins, path, message) for message in found]

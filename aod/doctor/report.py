@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from aod.doctor import machine, probes, settings
+from aod.doctor import machine, probes, service, settings
 from aod.doctor.finding import Finding, State
 from aod.report.text import plural, printable, table
 
@@ -47,10 +47,17 @@ def examine(
     """Look at everything; blocks for some seconds.
 
     `is_named` tells whether the user has named the config file; `hidden` is what is to be
-    taken for missing, see aod.doctor.probes.
+    taken for missing, see aod.doctor.probes. Where a service runs its probes are told, and
+    none are attached beside them.
     """
     findings = list(machine.examine())
-    if any(each.state is State.PROBLEM for each in findings):
+    running = service.examine()
+    if running is not None and hidden:
+        text = "runs; with --hide probes of this command are attached beside its own"
+        running, findings = None, [*findings, Finding(State.NOTE, "service", text)]
+    if running is not None:
+        findings += running
+    elif any(each.state is State.PROBLEM for each in findings):
         findings.append(Finding(State.NOTE, "rung", "no probe was tried, for the problems above"))
     else:
         findings += probes.examine(hidden)

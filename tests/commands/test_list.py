@@ -1,6 +1,7 @@
 """Tests of aod.commands.list."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from aod.bundle import Bundle, OutputDirectory
 from aod.commands.list import list_bundles
+from aod.config import load, outputdir
 from aod.errors import ConfigError, SurroundingsError
 from tests.report import manifests
 
@@ -17,6 +19,7 @@ app = typer.Typer()
 app.command()(list_bundles)
 
 
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away takes root")
 CONFIG = """\
 watch_interval_sec: 1
 guardian:
@@ -139,3 +142,37 @@ def test_the_config_names_the_directory(directory: Path, tmp_path: Path) -> None
 def test_config_and_dir_together_are_refused(directory: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be given together"):
         run("--dir", directory, "--config", directory)
+
+
+@as_root
+def test_what_belongs_to_others_is_not_listed_but_told(directory: Path) -> None:
+    seal(directory, manifests.RAISED, manifests.manual())
+    os.chown(seal(directory, manifests.RAISED + 1, manifests.latency()), 65534, 65534)
+
+    result = CliRunner().invoke(app, ["--dir", str(directory)], catch_exceptions=False)
+
+    assert len(result.stdout.splitlines()) == 2
+    assert result.stderr == "aod: 1 bundle of another user left out (run as that user)\n"
+
+
+@as_root
+def test_where_all_belong_to_others_it_does_not_say_that_there_are_none(directory: Path) -> None:
+    os.chown(seal(directory, manifests.RAISED, manifests.latency()), 65534, 65534)
+
+    result = CliRunner().invoke(app, ["--dir", str(directory)], catch_exceptions=False)
+
+    assert result.stdout == f"no bundles of your own in {directory}\n"
+    assert "1 bundle of another user left out" in result.stderr
+
+
+def test_a_directory_that_cannot_be_written_is_listed(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seal(directory, manifests.RAISED, manifests.manual())
+    config = tmp_path / "config.yaml"
+    config.write_text(f"{CONFIG}aod_output_dir: {directory}\n")
+    monkeypatch.setattr(outputdir, "_write_problems", lambda *_: ["mounted read-only"])
+    with pytest.raises(ConfigError, match="mounted read-only"):
+        load(config, {})
+
+    assert "manual x 0" in run("--config", config)

@@ -1,6 +1,7 @@
 """Tests of aod.commands.show."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,12 @@ def test_a_missing_path_is_an_error_that_says_what_to_do(tmp_path: Path) -> None
 def test_json_and_file_together_are_refused(directory: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be given together"):
         run("latest", "--dir", directory, "--json", "--file", "dmesg.txt")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away takes root")
+def test_where_the_bundles_belong_to_others_it_says_so(directory: Path) -> None:
+    for bundle in directory.iterdir():
+        os.chown(bundle, 65534, 65534)
+
+    with pytest.raises(BundleError, match="2 bundles of another user left out"):
+        run("latest", "--dir", directory)

@@ -1,0 +1,48 @@
+"""The running service: what it has attached, whether its books are closed, what it has lost."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aod.control import Client, find
+from aod.doctor import probes
+from aod.doctor.finding import Finding, State
+from aod.errors import ServiceError
+from aod.tracer.ledger import Ledger
+
+
+def examine() -> Iterator[Finding] | None:
+    """Return what the running service says of itself, None when none runs.
+
+    Nothing is attached for it. A service that cannot be asked is a finding too.
+    """
+    try:
+        service = find()
+        return None if service is None else _findings(service, service.ask("tracer"))
+    except ServiceError as error:
+        return iter([Finding(State.WARNING, "service", str(error))])
+
+
+def _findings(service: Client, told: Mapping[str, Any]) -> Iterator[Finding]:
+    status = service.status
+    text = f"runs as process {status['pid']}, bundles in {status['output']}: {status['status']}"
+    yield Finding(State.OK, "service", text)
+    if told.get("probes"):
+        yield from probes.findings(told)
+    yield _books(Ledger(**told["ledger"]))
+    yield _losses(told["lost"])
+
+
+def _books(ledger: Ledger) -> Finding:
+    """Judge the balance; what is under way while it is read is no imbalance to speak of."""
+    text = f"{ledger.requests} requests, {ledger.completed} completed, {ledger.open} open"
+    off = max(abs(ledger.request_imbalance), abs(ledger.pdu_imbalance))
+    if not off:
+        return Finding(State.OK, "ledger", f"closed: {text}")
+    return Finding(State.NOTE, "ledger", f"{text}; {off} not accounted for, or under way just now")
+
+
+def _losses(lost: Mapping[str, int]) -> Finding:
+    told = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
+    if told:
+        return Finding(State.WARNING, "lost", f"{told} since the service was started")
+    return Finding(State.OK, "lost", "nothing since the service was started")
