@@ -2,8 +2,11 @@
 
 import fcntl
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Semaphore
 
 import pytest
 
@@ -246,6 +249,44 @@ def test_a_directory_that_is_taken_for_a_leftover_before_its_lock_is_made_anew(
         assert output.open_names == {bundle.name}
     for fd in holders:
         os.close(fd)
+
+
+def test_a_clean_up_that_never_rests_takes_nothing_from_another_process(
+    output: OutputDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, mkdir, rounds = threading.Event(), os.mkdir, Semaphore(0)
+
+    def tidies() -> None:
+        while not ended.is_set():
+            recover(output)
+            output.others_bytes()
+            rounds.release()
+
+    def mkdir_and_a_clean_up(name: str, mode: int, *, dir_fd: int) -> None:
+        mkdir(name, mode, dir_fd=dir_fd)
+        if int(name[-1]) % 2:  # between its mkdir and its lock, every other directory is taken
+            while rounds.acquire(blocking=False):
+                pass
+            assert rounds.acquire(timeout=10)
+            assert rounds.acquire(timeout=10)
+
+    monkeypatch.setattr(os, "mkdir", mkdir_and_a_clean_up)
+    with OutputDirectory.open(output.path) as other, ThreadPoolExecutor(1) as pool:
+        tidying = pool.submit(tidies)
+        try:
+            for _ in range(10):
+                bundle = Bundle.create(other, STAMP)
+                bundle.write("dmesg.txt", b"kept")
+                bundle.write_manifest(MANIFEST)
+                bundle.seal({"format": 1, "state": "sealed"})
+        finally:
+            ended.set()
+        tidying.result()
+    recover(output)
+
+    sealed = [read_manifest(output.path / name) for name in names(output)]
+    assert [manifest["state"] for manifest in sealed] == ["sealed"] * 10
+    assert all(manifest["files"].keys() == {"dmesg.txt"} for manifest in sealed)
 
 
 def _killed(*arguments: object, **options: object) -> None:
