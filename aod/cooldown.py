@@ -105,13 +105,14 @@ class Cooldowns:
     def restore(self, snapshot: Snapshot, now_ns: int) -> None:
         """Take over what an earlier service knew, times in this one's clock.
 
-        No cooldown has more left than its whole length, whatever the clocks of then were.
+        No cooldown has more left than its whole length, and no bundle was opened later than
+        now, whatever the clocks of then were.
         """
         self._cooldowns = {
             key: replace(each, until_ns=min(each.until_ns, now_ns + each.length_ns))
             for key, each in snapshot.cooldowns.items()
         }
-        self._opened_ns = list(snapshot.opened_ns)
+        self._opened_ns = [min(opened_ns, now_ns) for opened_ns in snapshot.opened_ns]
         self._suppressed = {held.name: replace(held) for held in snapshot.suppressed}
 
     def change_limits(self, max_cooldown_ns: int, max_per_hour: int) -> None:

@@ -24,6 +24,8 @@ FILE = "state.json"
 DAMAGED = "state.json.damaged"
 MAX_BYTES = 1 << 20
 FORMAT = 1
+LATEST_NS = 1 << 63
+"""No wall time of a Linux machine is later (the year 2262)."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -138,6 +140,9 @@ def parse(data: bytes) -> State:
         raise ValueError(f"{place or 'the file'}: {first['msg']}") from error
     if state.format != FORMAT:
         raise ValueError(f"format {state.format}, known is {FORMAT}")
+    for held in state.cooldowns.suppressed:
+        if not all(0 <= stamp_ns < LATEST_NS for stamp_ns in (held.first_ns, held.last_ns)):
+            raise ValueError(f"{held.name} was held back at a time that is none")
     return state
 
 

@@ -129,6 +129,15 @@ def test_a_snapshot_does_not_change_with_what_comes_later(cooldowns: Cooldowns) 
     assert snapshot != cooldowns.snapshot()
 
 
+def test_a_restored_bundle_of_the_future_counts_for_no_longer_than_an_hour(
+    cooldowns: Cooldowns,
+) -> None:
+    cooldowns.restore(Snapshot(opened_ns=(900 * HOUR_NS,) * 100), now_ns=0)
+
+    assert cooldowns.admit(anomaly(at_ns=SECOND), SECOND) is not None
+    assert cooldowns.admit(anomaly(at_ns=HOUR_NS), HOUR_NS) is None
+
+
 def test_a_restored_cooldown_has_no_more_left_than_its_length(cooldowns: Cooldowns) -> None:
     cooldowns.restore(Snapshot({"latency": Cooldown(HOUR_NS, 60 * SECOND)}), now_ns=0)
 

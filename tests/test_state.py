@@ -1,5 +1,6 @@
 """The state file: what comes back after a restart, a reboot, a sleep, and damage."""
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -119,6 +120,21 @@ def test_a_save_that_fails_leaves_what_was_there(
         directory.save(COOLDOWNS, Tally())
 
     assert [(path.name, path.read_bytes()) for path in directory.path.iterdir()] == [(FILE, before)]
+
+
+@pytest.mark.parametrize(("first_ns", "last_ns"), [(-1, 2), (0, 1 << 63)])
+def test_a_time_that_is_none_is_damage(first_ns: int, last_ns: int) -> None:
+    held = {
+        "name": "a",
+        "count": 1,
+        "first_ns": first_ns,
+        "last_ns": last_ns,
+        "worst_latency_ns": 0,
+    }
+    moment = {"boot_id": "b", "boottime_ns": 1, "monotonic_ns": 1}
+
+    with pytest.raises(ValueError, match="a was held back at a time that is none"):
+        parse(json.dumps({"moment": moment, "cooldowns": {"suppressed": [held]}}).encode())
 
 
 def test_a_problem_is_told_with_its_place() -> None:

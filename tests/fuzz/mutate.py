@@ -16,7 +16,8 @@ WORDS = (
 )
 DEPTH = 100_000
 MAX_CHARS = 50_000
-"""What is made longer is cut: reading it must not take time because it is long."""
+MAX_JSON_CHARS = 1_000_000
+"""What is made longer is cut, or not taken: it must not take time because it is long."""
 
 Mutator = Callable[[str, Random, Sequence[str]], str]
 
@@ -56,7 +57,9 @@ def value(sample: Any, random: Random) -> Any:
 
 def as_json(sample: Any, random: Random) -> bytes:
     """Return a mutated value as JSON, which is now and then none any more."""
-    written = json.dumps(value(sample, random), ensure_ascii=random.random() < 0.5)
+    written = "x" * (MAX_JSON_CHARS + 1)
+    while len(written) > MAX_JSON_CHARS:
+        written = json.dumps(value(sample, random), ensure_ascii=random.random() < 0.5)
     match random.randrange(12):
         case 0:
             written = text(written, random)
