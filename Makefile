@@ -6,7 +6,7 @@ PYTHON := $(VENV)/bin/python
 AS_ROOT := $(shell [ $$(id -u) = 0 ] || echo sudo --preserve-env)
 SOURCES := $(wildcard aod/*.py aod/*/*.py aod/tracer/ring.c aod/data/*.csv bpf/*) build.py setup.py pyproject.toml
 
-.PHONY: help setup demo test fuzz kernels lint format bench bench-kernel btf wheel deb rpm lint-packages pins clean
+.PHONY: help setup demo test fuzz kernels lint format bench bench-kernel bench-overhead btf wheel deb rpm lint-packages pins clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -79,6 +79,9 @@ lint-packages: deb rpm ## check the packages with lintian, rpmlint, mandoc and s
 
 pins: $(TOOLS)/.ready ## take the newest libraries into the packages
 	packaging/pins $(TOOLS)
+
+bench-overhead: build/payload/.ready ## what programs pay, with a plot; SHARE=/mnt/share, else in the lab
+	$(AS_ROOT) $(PYTHON) -m tests.bench.$(if $(SHARE),overhead $(SHARE) --aod $(VENV)/bin/aod,overhead_vm) $(OVERHEAD_ARGS)
 
 KERNEL ?= bookworm
 btf: setup ## types of KERNEL (a Debian suite or a folder) for the contract test
