@@ -42,7 +42,7 @@ from aod.report.summary import render
 from aod.state import StateDirectory
 from aod.supervisor import Component, Policy, Pulse, Supervisor
 from aod.tally import Tally
-from aod.tracer.counters import usual_latency_ns
+from aod.tracer.counters import IdleCounters, usual_latency_ns
 from aod.tracer.follower import Climb, Follower
 from aod.tracer.inflight import OpenRequests
 from aod.tracer.ladder import climb
@@ -59,6 +59,8 @@ ANOMALIES = 64
 """Anomalies that may wait for the incidents."""
 LAST_S = 2.0
 """For what is left to do after the last bundle: the audit, the state, the probes' maps."""
+MAKE_ROOM_S = 600.0
+"""Idle time after which a counter may go."""
 SLOW_STEP_S = 300.0
 """What a clean-up of a large directory, or the load of the probes, may take."""
 NAMES_KINDS = Filter(kinds=frozenset({Kind.TREE_CONNECT, Kind.RECONNECT}))
@@ -212,6 +214,7 @@ class Service:
         return [
             Component("cleanup", self._clean_up, Policy.LASTING, Pulse(SLOW_STEP_S)),
             Component("ledger", self._watch_ledger, Policy.LASTING),
+            Component("counters", self._make_room, Policy.LASTING),
             Component("state", self._watch_state, Policy.LASTING),
             Component("watchdog", self._watch_dog, Policy.LASTING),
             Component("reload", partial(self._reload_when_told, orders), Policy.LASTING),
@@ -336,6 +339,17 @@ class Service:
             self._last_lost = lost
             if sum(lost.values()) > sum(known.values()):
                 log.warning("lost so far: %s", " ".join(f"{k}={v}" for k, v in lost.items()))
+
+    async def _make_room(self, pulse: Pulse) -> None:
+        """Take the counters of shares that are gone out of the kernel before its map is full."""
+        idle = IdleCounters()
+        while True:
+            await asyncio.sleep(MAKE_ROOM_S)
+            with pulse.busy():
+                sample, dropped = await asyncio.to_thread(self._tracer.drop_counters, idle.find)
+                await asyncio.to_thread(self._operations.add, sample, dropped)
+            if dropped:
+                log.info("idle counters dropped count=%d of=%d", len(dropped), len(sample.counters))
 
     async def _watch_state(self, pulse: Pulse) -> None:
         while True:

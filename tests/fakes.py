@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -58,6 +58,7 @@ class FakeTracer:
         self.scans = asyncio.Semaphore(0)
         self.forgotten: list[tuple[int, int]] = []
         self.filters: list[Filter] = []
+        self.dropped: list[tuple[int, int, int]] = []
         self.command = Smb.SMB2_READ
         self._loop = asyncio.get_running_loop()
 
@@ -96,6 +97,9 @@ class FakeTracer:
         keys["command"] = Smb.SMB2_READ
         counters["latency"][0, 13] = 50
         return keys, counters
+
+    def drop_counters(self, keys: Iterable[tuple[int, int, int]]) -> None:
+        self.dropped += keys
 
     def open_requests(self) -> tuple[Any, Any]:
         requests = np.zeros(1, REQUEST)

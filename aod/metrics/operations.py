@@ -3,7 +3,7 @@
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -61,8 +61,11 @@ class Operations:
         self._before = Sample(0, {}, {})
         self._totals: dict[Place, Total] = {}
 
-    def add(self, sample: Sample) -> None:
-        """Take in a sample; one that is older than the last changes nothing."""
+    def add(self, sample: Sample, dropped: Collection[Key] = ()) -> None:
+        """Take in a sample; one that is older than the last changes nothing.
+
+        The counters `dropped` were taken out of the kernel after it, and begin anew.
+        """
         with self._lock:
             if sample.time_ns <= self._before.time_ns:
                 return
@@ -75,12 +78,15 @@ class Operations:
             }
             totals = self._find(changed.keys() | sample.in_flight.keys(), sample.time_ns)
             for key, counter in changed.items():
-                totals[key].add(counter, before.get(key, NOTHING), sample.time_ns)
+                old = before.get(key, NOTHING)
+                began_anew = counter.requests < old.requests
+                totals[key].add(counter, NOTHING if began_anew else old, sample.time_ns)
             for total in self._totals.values():
                 total.open = 0
             for key, count in sample.in_flight.items():
                 totals[key].open += count
-            self._before = sample
+            kept = {key: sample.counters[key] for key in sample.counters.keys() - set(dropped)}
+            self._before = replace(sample, counters=kept)
 
     def totals(self) -> dict[Place, Total]:
         """Return the totals of each place, as they are now."""

@@ -3,11 +3,38 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from aod.activity import Key, Sample
 from aod.events import BUCKETS, Events, has_command
 from aod.histogram import quantile_ns
+from aod.tracer.program import MAX_COUNTERS
 
 ENOUGH = 20
 """Operations below which nothing is called usual."""
+
+
+class IdleCounters:
+    """Finds the counters in which nothing was counted since the look before.
+
+    With each mount come about a dozen of them, and none goes by itself: after some hundred mounts
+    the map would be full, and what is new not counted.
+    """
+
+    def __init__(self, room: int = MAX_COUNTERS * 3 // 4) -> None:
+        self._room = room
+        self._before = Sample(0, {}, {})
+
+    def find(self, sample: Sample) -> list[Key]:
+        """Return the keys of those that are idle, none while there is room."""
+        before, self._before = self._before, sample
+        if len(sample.counters) <= self._room or before.load != sample.load:
+            return []
+        return [
+            key
+            for key, counter in sample.counters.items()
+            if key in before.counters
+            and counter.requests == before.counters[key].requests
+            and key not in sample.in_flight
+        ]
 
 
 def usual_latency_ns(keys: NDArray[np.void], counters: NDArray[np.void], events: Events) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aod.activity import Sample
+from aod.activity import Key, Sample
 from aod.errors import TracerError
 from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Events
 from aod.filter import Filter
@@ -162,6 +162,18 @@ class Follower:
             if tracer:
                 return replace(sample(tracer), load=self._loads)
             return Sample(time.monotonic_ns(), {}, {}, self._loads)
+
+    def drop_counters(
+        self, choose: Callable[[Sample], Collection[Key]]
+    ) -> tuple[Sample, Collection[Key]]:
+        """Take out the counters that `choose` names of a sample; return both."""
+        with self._using() as tracer:
+            if not tracer:
+                return Sample(time.monotonic_ns(), {}, {}, self._loads), ()
+            taken = replace(sample(tracer), load=self._loads)
+            dropped = choose(taken)
+            tracer.drop_counters(dropped)
+            return taken, dropped
 
     def forget(self, connection_id: int, message_id: int) -> bool:
         """Take a request out of what is open, as unanswered; return whether it was there."""

@@ -249,6 +249,11 @@ class Tracer:
         """Return what was counted since the load: keys (n,) COUNTER_KEY, counters (n,) COUNTER."""
         return self._entries("counters", MAX_COUNTERS, COUNTER_KEY, COUNTER)
 
+    def drop_counters(self, keys: Iterable[tuple[int, int, int]]) -> None:
+        """Take counters out of the kernel: (connection id, tree id, command); they begin anew."""
+        for key in keys:
+            lib.aod_map_delete(self._map("counters"), ffi.new("struct aod_counter_key *", key))
+
     def threads(self) -> tuple[NDArray[np.uint32], NDArray[np.void]]:
         """Return who has called cifs of late: thread ids (n,), what they did (n,) WAIT.
 

@@ -429,6 +429,21 @@ def test_every_completed_request_is_counted_by_its_latency(fake: Fake) -> None:
     assert counters["latency"][0].tolist() == expected.tolist()
 
 
+def test_a_counter_that_was_dropped_begins_anew(fake: Fake) -> None:
+    for message_id, command in enumerate([Command.SMB2_READ, Command.SMB2_WRITE]):
+        fake.send(Request(message_id, command))
+        fake.receive(message_id)
+
+    fake.tracer.drop_counters([(1, 5, Command.SMB2_WRITE), (7, 7, 7)])
+
+    assert fake.tracer.counters()[0]["command"].tolist() == [Command.SMB2_READ]
+    fake.send(Request(2, Command.SMB2_WRITE))
+    fake.receive(2)
+    keys, counters = fake.tracer.counters()
+    by_command = dict(zip(keys["command"].tolist(), counters["latency"].sum(axis=1), strict=True))
+    assert by_command == {Command.SMB2_READ: 1, Command.SMB2_WRITE: 1}
+
+
 def test_the_payload_of_reads_and_writes_is_counted(fake: Fake) -> None:
     fake.send(Request(1, Command.SMB2_WRITE, payload_bytes=4096))
     fake.receive(1)

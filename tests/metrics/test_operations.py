@@ -88,6 +88,17 @@ def test_another_load_of_cifs_goes_on_from_where_the_last_one_ended(mounts: Moun
     assert requests(operations) == {MEDIA_READ: 22}
 
 
+def test_a_counter_that_the_kernel_lost_goes_on_from_where_it_was(mounts: Mounts) -> None:
+    operations = Operations(mounts.names)
+
+    operations.add(at(1, {(1, 5, READ): counter(10)}), dropped=[(1, 5, READ)])
+    assert requests(operations) == {MEDIA_READ: 10}
+    operations.add(at(2, {(1, 5, READ): counter(15)}))
+    operations.add(at(3, {(1, 5, READ): counter(2)}))
+
+    assert requests(operations) == {MEDIA_READ: 27}
+
+
 def test_a_sample_that_comes_late_changes_nothing(mounts: Mounts) -> None:
     operations = Operations(mounts.names)
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from aod import service as service_module
 from aod import supervisor
 from aod.bundle import OutputDirectory
+from aod.tracer.counters import IdleCounters
 from tests.conftest import Told, make_config
 from tests.fakes import FakeTracer, running
 
@@ -101,3 +103,22 @@ async def test_the_file_is_written_while_the_service_runs(
 
     assert "aod_build_info{" in text
     assert not await asyncio.to_thread(path.exists)
+
+
+async def test_idle_counters_leave_the_kernel_and_stay_in_the_metrics(
+    output: OutputDirectory, tracer: FakeTracer, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "MAKE_ROOM_S", 0.05)
+    monkeypatch.setattr(service_module, "IdleCounters", lambda: IdleCounters(room=0))
+    tracer.forgotten.append((0, 0))  # nothing is open
+    port = free_port()
+    config = make_config(output.path, metrics={"listen": f"127.0.0.1:{port}"})
+
+    async with running(config, output, tracer):
+        await told.until("metrics served")
+        await told.until("idle counters dropped count=1 of=1")
+        found = await scrape(port)
+
+    assert (0, 0, 8) in tracer.dropped
+    assert found["aod_smb_operation_duration_seconds_count", *READ] % 50 == 0
+    assert found["aod_smb_operation_duration_seconds_count", *READ] >= 50
