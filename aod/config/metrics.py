@@ -16,8 +16,8 @@ def problems(metrics: Metrics, mountinfo: str) -> Iterator[tuple[str, str]]:
     if asked and importlib.util.find_spec("prometheus_client") is None:
         yield (
             asked[0],
-            "the Python package prometheus-client is not installed (pip install 'aod[metrics]'; "
-            "the deb, the rpm and the image have it)",
+            "the Python package prometheus-client is not installed (pip install prometheus-client, "
+            "the extra aod[metrics]; the deb and the rpm have it)",
         )
     if metrics.textfile:
         for problem in share_problems(metrics.textfile.parent, mountinfo, WHY):

@@ -1,6 +1,6 @@
 """The metrics as a file for the textfile collector of node_exporter.
 
-The directory is node_exporter's, not ours: on Debian an unprivileged user may write to it. So
+The directory is node_exporter's, not ours: on Debian an unprivileged user owns its parent. So
 no part of its path may be a link, the file is made anew under a hidden name and renamed, and a
 link that stands in its place is replaced, not followed. It has mode 0644, as node_exporter runs
 under a user of its own; the shares that it names stand in /proc/mounts for everyone as well.

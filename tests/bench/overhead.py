@@ -47,7 +47,7 @@ class Turn:
     side: str
     duration_s: float
     operations: int
-    latencies_us: dict[str, dict[str, float]] = field(default_factory=dict)
+    latencies_ms: dict[str, dict[str, float]] = field(default_factory=dict)
     """{kind: {"p50": ..., "p99": ...}}; empty for a workload of one's own."""
     aod_cpu_s: float = 0.0
     aod_memory_kb: int = 0
@@ -71,7 +71,7 @@ def use_files(folder: Path, duration_s: float, workers: int) -> Turn:
     for thread in threads:
         thread.join()
     took_s = time.monotonic() - started_s
-    quantiles = {kind: _quantiles_us(times) for kind, times in taken.items() if times}
+    quantiles = {kind: _quantiles_ms(times) for kind, times in taken.items() if times}
     return Turn("", took_s, sum(map(len, taken.values())), quantiles)
 
 
@@ -102,10 +102,10 @@ def _write(fd: int, content: bytes) -> None:
     os.fsync(fd)
 
 
-def _quantiles_us(times_ns: Sequence[int]) -> dict[str, float]:
+def _quantiles_ms(times_ns: Sequence[int]) -> dict[str, float]:
     ordered = sorted(times_ns)
     places = {"p50": 0.5, "p99": 0.99}
-    return {name: ordered[int(place * (len(ordered) - 1))] / 1000 for name, place in places.items()}
+    return {name: ordered[int(place * (len(ordered) - 1))] / 1e6 for name, place in places.items()}
 
 
 def run_command(command: str, folder: Path) -> Turn:
@@ -205,8 +205,8 @@ def table(turns: Sequence[Turn]) -> str:
     """Return what was found as text: the median of the rounds, and how far they spread."""
     rows: list[tuple[str, ...]] = [("", WITHOUT, WITH, "ratio", "spread")]
     rows.append(_row("operations/s", turns, lambda turn: turn.rate))
-    for kind in turns[0].latencies_us:
-        rows += [_row(f"{kind} {name}, us", turns, _latency(kind, name)) for name in ("p50", "p99")]
+    for kind in turns[0].latencies_ms:
+        rows += [_row(f"{kind} {name}, ms", turns, _latency(kind, name)) for name in ("p50", "p99")]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
@@ -224,7 +224,7 @@ def table(turns: Sequence[Turn]) -> str:
 
 
 def _latency(kind: str, quantile: str) -> Callable[[Turn], float]:
-    return lambda turn: turn.latencies_us[kind][quantile]
+    return lambda turn: turn.latencies_ms[kind][quantile]
 
 
 def _row(name: str, turns: Sequence[Turn], figure: Callable[[Turn], float]) -> tuple[str, ...]:
@@ -244,7 +244,7 @@ def plot(turns: Sequence[Turn], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    kinds = list(turns[0].latencies_us)
+    kinds = list(turns[0].latencies_ms)
     figure, axes = pyplot.subplots(
         1, 3 if kinds else 1, figsize=(13 if kinds else 5, 4), squeeze=False
     )
@@ -256,18 +256,21 @@ def plot(turns: Sequence[Turn], path: Path) -> None:
         for axis, quantile in zip(axes[0][1:], ("p50", "p99"), strict=False):
             offset = -0.2 if side == WITHOUT else 0.2
             medians = [
-                statistics.median(t.latencies_us[k][quantile] for t in of_side) for k in kinds
+                statistics.median(t.latencies_ms[k][quantile] for t in of_side) for k in kinds
             ]
             axis.bar(
                 [i + offset for i in range(len(kinds))], medians, 0.4, color=colour, label=side
             )
             axis.set(
                 title=f"latency, {quantile}",
-                ylabel="us",
+                ylabel="ms",
+                yscale="log",
                 xticks=range(len(kinds)),
                 xticklabels=kinds,
             )
-    axes[0][0].set(title="throughput", xlabel="round", ylabel="operations/s", ylim=(0, None))
+    rounds = range(1, len(turns) // 2 + 1)
+    axes[0][0].set(title="throughput", xlabel="round", xticks=rounds)
+    axes[0][0].set(ylabel="operations/s", ylim=(0, None))
     axes[0][0].legend()
     figure.tight_layout()
     figure.savefig(path)

@@ -50,7 +50,7 @@ def measure(rounds: int, seconds: float) -> bytes:
     with prepare(Cache(default_root())).machine(CHECKOUT / "build" / "payload") as vm:
         vm.write(SCRIPT, Path(overhead.__file__).read_bytes())
         result = vm.run(f"{SETTINGS} python3 {SCRIPT} {SHARE} {turns} {program}", limit_s)
-        print(result.stdout, end="")
+        print(*(line for line in result.stdout.splitlines() if "round" in line), sep="\n")
         return vm.read(FIGURES)
 
 

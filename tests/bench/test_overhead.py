@@ -49,7 +49,7 @@ def test_the_turns_alternate_and_both_pictures_and_figures_are_kept(
     assert code == 0
     turns = json.loads(out.read_text())["turns"]
     assert [each["side"] for each in turns] == [WITHOUT, WITH, WITH, WITHOUT]
-    assert set(turns[0]["latencies_us"]) == set(KINDS)
+    assert set(turns[0]["latencies_ms"]) == set(KINDS)
     assert [each["aod_memory_kb"] > 0 for each in turns] == [False, True, True, False]
     assert notes.read_text() == "start run\nend\n" * 2
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -101,7 +101,7 @@ def test_the_table_has_median_and_spread() -> None:
 
     words = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     assert words[1] == ["operations/s", "150", "145", "0.950", "0.900 to 1.000"]
-    assert words[2] == ["write p50, us", "10", "15", "1.500", "1.000 to 2.000"]
+    assert words[2] == ["write p50, ms", "10", "15", "1.500", "1.000 to 2.000"]
     assert words[-1] == ["aod itself: 0.04 s of CPU in all, 2.00% of a core, 60 MiB (PSS)"]
 
 
