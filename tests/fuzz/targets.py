@@ -23,6 +23,7 @@ from aod.commands.list import list_bundles
 from aod.commands.show import show
 from aod.config.loading import load_with_sources
 from aod.config.outputdir import share_problems
+from aod.control import protocol
 from aod.cooldown import Cooldowns
 from aod.errors import AodError
 from aod.metrics.endpoint import MAX_HEAD_BYTES, Endpoint
@@ -98,6 +99,14 @@ STATE: dict[str, Any] = {
     "tally": {"incidents": {"latency": 2}, "deleted": 1, "last_bundle": NAME},
     "format": 1,
 }
+
+
+CONTROL: list[dict[str, Any]] = [
+    json.loads(protocol.request_line("collect", {"reason": "slow", "actions": ["dmesg"]})),
+    json.loads(protocol.working()),
+    json.loads(protocol.done({"bundles": [NAME], "counters": [[1, 5, 8]]})),
+    json.loads(protocol.refused("no such request")),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +325,16 @@ def _run_http(case: bytes, folder: Path) -> None:
         assert asyncio.run(answer()).startswith(b"HTTP/1.1 ")
 
 
+def _make_control(random: Random) -> bytes:
+    return mutate.as_json(random.choice(CONTROL), random)
+
+
+def _run_control(case: bytes, folder: Path) -> None:
+    for read in (protocol.read_request, protocol.read_answer):
+        with contextlib.suppress(AodError):
+            read(case)
+
+
 TARGETS = {
     target.name: target
     for target in (
@@ -329,5 +348,6 @@ TARGETS = {
         Target("mounts", _make_mounts, _run_mounts),
         Target("state", _make_state, _run_state),
         Target("http", _make_http, _run_http),
+        Target("control", _make_control, _run_control),
     )
 }
