@@ -28,6 +28,7 @@ PACKETS = frozenset({"tcpdump"})
 """Actions that keep packets, and do not run when names are to be kept out."""
 NO_PACKETS = "redact keeps no packets"
 NO_TEXT = "redact keeps text only"
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 
 
 class Cleaner(Protocol):
@@ -216,11 +217,15 @@ def _opened(name: str, dir_fd: int) -> BinaryIO:
 
 
 def _is_text(file: BinaryIO) -> bool:
-    """Tell whether there is no NUL in a file; leaves it at its beginning."""
+    """Tell whether a file has no NUL and hardly a sign that no text has."""
     file.seek(0)
-    found = any(b"\0" in block for block in iter(lambda: file.read(BLOCK_BYTES), b""))
-    file.seek(0)
-    return not found
+    size = controls = 0
+    for block in iter(lambda: file.read(BLOCK_BYTES), b""):
+        if b"\0" in block:
+            return False
+        size += len(block)
+        controls += len(block) - len(block.translate(None, _CONTROLS))
+    return controls <= 4 + size // 1000
 
 
 def _blocks(file: BinaryIO) -> Iterator[str]:

@@ -95,7 +95,9 @@ class Naming:
     def file(self, name: str) -> str:
         """Return what stands for a file; an ending that is a usual one stays."""
         stem, dot, ending = name.rpartition(".")
-        if not stem and ending.lower() in words.EXTENSIONS:  # what comes before was replaced
+        if (
+            dot and not stem and ending.lower() in words.EXTENSIONS
+        ):  # what comes before was replaced
             return name
         if stem.strip(".") and ending.lower() in words.EXTENSIONS:
             return f"{self.issue('file', stem)}{dot}{ending}"
@@ -110,7 +112,7 @@ class Naming:
     def unit(self, name: str) -> str:
         """Return what stands for a unit; its ending stays."""
         base, dot, ending = name.rpartition(".")
-        if not base and ending in UNIT_ENDINGS:  # what comes before was replaced
+        if dot and not base and ending in UNIT_ENDINGS:  # what comes before was replaced
             return name
         if words.UNITS.fullmatch(base) or words.UNITS.fullmatch(name):
             return name

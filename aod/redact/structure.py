@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from aod.redact.naming import UNIT_ENDINGS, Naming, plain
 from aod.redact.vocabulary import BEGIN, END
-from aod.redact.words import EXTENSIONS, PROGRAMS, SYSTEM_ROOTS
+from aod.redact.words import EXTENSIONS, PROGRAMS, PUBLIC_SITES, SYSTEM_ROOTS
 
 Name: TypeAlias = Callable[[str], str]
 Replace: TypeAlias = Callable[["Structure", re.Match[str]], str]
@@ -138,6 +138,8 @@ def _keep(structure: Structure, match: re.Match[str]) -> str:
 
 def _place(structure: Structure, match: re.Match[str]) -> str:
     path = match[0].rstrip(".")
+    if PUBLIC_SITES.match(path):
+        return match[0]
     return structure.place(path) + match[0][len(path) :]
 
 
@@ -182,6 +184,11 @@ def _process(structure: Structure, match: re.Match[str]) -> str:
     return match["before"] + known
 
 
+def _perhaps_process(structure: Structure, match: re.Match[str]) -> str:
+    with structure.naming.doubtful():
+        return _process(structure, match)
+
+
 def _left_out(structure: Structure, match: re.Match[str]) -> str:
     return f"{match['before']}[left out]"
 
@@ -221,7 +228,7 @@ _BEFORE = r"(?P<before>"
 _QUAD = r"(?:\d{1,3}\.){3}\d{1,3}"
 _HEADS = (
     "for|of|by|task|process|Comm|User|[Hh]ost|[Hh]ostname|Workstation"
-    "|Product|Manufacturer|SerialNumber|SSID|Label|LABEL|[A-Za-z]{0,5}[UGug][Ii][Dd]"
+    "|connection|ssid|Product|Manufacturer|SerialNumber|SSID|Label|LABEL|[A-Za-z]{0,5}[UGug][Ii][Dd]"
 )
 """Words with which a rule begins that has a blank in it."""
 _ENDINGS = "|".join(UNIT_ENDINGS)
@@ -304,6 +311,7 @@ _OF_HEADS = (
         rf"(?P<name>{_DOTTED_WORD}++)",
         _with(lambda naming: naming.server),
     ),
+    (_BEFORE + r"(?:connection|[Ss]?SSID|ssid) ')[^'\n]+", _left_out),
     (
         _BEFORE + r"(?:Product|Manufacturer|SerialNumber|SSID|Label|LABEL)[:=] ?)[^\n]+",
         _left_out,
@@ -327,12 +335,13 @@ _OF_WORDS = (
         _windows_user,
     ),
     (
-        rf"{_BEFORE})(?=[^\s\[]{{0,256}}\[\d)(?P<name>(?:{_DOTTED_WORD}|\+)++)(?=\[\d+\](?::| ))",
-        _process,
+        rf"{_BEFORE})(?=[^\s\[]{{0,256}}\[\d)(?P<name>(?:{_DOTTED_WORD}|\+)++)"
+        r"(?=\[\d{3,7}\](?::| ))",  # fewer digits: an index of the kernel's
+        _perhaps_process,
     ),
     (
         rf"(?=[^\s.]{{0,256}}\.)(?<![.{END}-])(?:{_WORD}|\.(?=[\w{BEGIN}]))*"
-        rf"\.(?:{_MARK}|[A-Za-z][A-Za-z0-9-]*)(?![\w-])",
+        rf"\.(?:{_MARK}|[A-Za-z][A-Za-z0-9-]*)(?![\w=-])",
         _dotted,
     ),
     # No rule begins within a word.

@@ -8,6 +8,7 @@ from aod.redact.structure import Structure
 from aod.redact.vocabulary import BEGIN, END, Vocabulary, unmarked
 from aod.redact.words import PROGRAMS
 
+TRUNCATED = "[aod: truncated at "
 LEFT_OUT = "[text of another program left out]"
 
 # str.splitlines would break at signs that names may hold.
@@ -16,9 +17,13 @@ _STAMP = (
     r"(?:\d{4}-\d\d-\d\dT[\d:.,]{8,20}(?:Z|[+-]\d\d:?\d\d)"
     r"|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d:\d\d)"
 )
-_TAG = r"(?P<program>[^\s\[\]:](?:[^\n:\[]{0,62}[^\s\[:])?)(?P<pid>\[\d+\])?: ?"
+_TAG = (
+    r"(?P<program>[^\s\[\]:](?:[^\n:\[]{0,62}[^\s\[:])?)"
+    r"(?:\[(?P<part>[a-z]+)(?:\[(?P<domain>[^\]\n]{1,256})\])?\])?(?P<pid>\[\d+\])?: ?"
+)
 _LOG = re.compile(rf"(?P<stamp>{_STAMP} )(?P<host>\S+) {_TAG}")
 _DMESG = re.compile(rf"(?P<stamp>(?P<facility>[a-z0-9]+) *:[a-z]+ *: \[?{_STAMP}\]? )")
+_STAMPED = re.compile(_STAMP + " ")
 _TAGGED = re.compile(_TAG)
 # What a unit is called here is its description, anybody's words.
 _JOB = re.compile(
@@ -61,6 +66,11 @@ class Text:
             return f"{match['stamp']}{host} {self._message(match, line[match.end() :])}"
         if match := _DMESG.match(line):
             return match["stamp"] + self._kernel_line(match["facility"], line[match.end() :])
+        if match := _STAMPED.match(line):
+            self._is_kept = False
+            return f"{match[0]}{LEFT_OUT}\n"
+        if line.startswith(TRUNCATED):
+            return line
         # What goes on in a line of its own belongs to the program before.
         return self._free(line) if self._is_kept else ""
 
@@ -82,7 +92,15 @@ class Text:
             return f"{known}{pid}: {LEFT_OUT}\n"
         if program.startswith("systemd"):
             text = self._of_systemd(text)
-        return f"{program}{pid}: {self._free(text)}"
+        return f"{program}{self._part(match)}{pid}: {self._free(text)}"
+
+    def _part(self, match: re.Match[str]) -> str:
+        """Return which part of it a program says that it is, as `sssd[be[corp.example]]` does."""
+        if not match["part"]:
+            return ""
+        if not match["domain"]:
+            return f"[{match['part']}]"
+        return f"[{match['part']}[{self._structure.part(match['domain'], self._naming.domain)}]]"
 
     def _of_systemd(self, text: str) -> str:
         if job := _JOB.match(text):

@@ -24,8 +24,10 @@ BEGIN, END = "\ue000", "\ue001"
 
 _PIECES = re.compile(r"[^\W_]+|[\W_]+")
 _WORDS = re.compile(r"[^\W_]+")
-Found: TypeAlias = tuple[int, str]
-"""(signs of an escape before the first word, pseudonym)"""
+Found: TypeAlias = tuple[bool, str]
+"""(whether the sign of an escape stands before the first word, pseudonym)"""
+
+_SIGNS = "\\%"
 
 _NAME = ""
 _OPEN = " open"
@@ -45,11 +47,10 @@ class Vocabulary:
             if kind not in KINDS or not _is_telling(name):
                 continue
             for form in _forms(core(name)):
-                before = form[: len(form) - len(form.lstrip("\\%"))]
-                pieces = _PIECES.findall(_lower(form[len(before) :]))
-                self._add(pieces, (len(before), pseudonym))
+                bare = form.lstrip(_SIGNS)
+                self._add(_PIECES.findall(_lower(bare)), (bare != form, pseudonym))
             if kind == "process" and len(name.encode(errors="replace")) >= COMM_BYTES:
-                self._add_open(_PIECES.findall(_lower(core(name))), (0, pseudonym))
+                self._add_open(_PIECES.findall(_lower(core(name))), (False, pseudonym))
 
     def replace(self, text: str) -> str:
         """Return the text with every known name marked and replaced, the longest first."""
@@ -60,8 +61,9 @@ class Vocabulary:
             if begin < done:
                 continue
             if found := self._longest(low, begin):
-                end, (before, pseudonym) = found
-                parts += (text[done : begin - before], BEGIN, pseudonym, END)
+                end, (is_escaped, pseudonym) = found
+                before = text[done:begin]
+                parts += (before.rstrip(_SIGNS) if is_escaped else before, BEGIN, pseudonym, END)
                 done = end
         parts.append(text[done:])
         return "".join(parts)
@@ -87,8 +89,7 @@ class Vocabulary:
             node = node.get(piece[0], _NOTHING)
             if not node:
                 break
-            name = node.get(_NAME)
-            if name and low[begin - name[0] : begin].strip("\\%") == "":
+            if name := node.get(_NAME):
                 found = position, name
         return found
 

@@ -4,6 +4,8 @@ import re
 
 PLAIN = frozenset(
     """
+    acct alert authpriv comm crit emerg err fid filename kern lease notice persistent prefixpath
+    realm ses syslog tid jan feb mar apr may jun jul aug sep oct nov dec
     a able abort aborted about access account action active actual add added additional address
     after again agent alias all allocated allow allowed also always and another any api app apps
     archive archives area are arg args array as assets async at attach attempt attempting audit
@@ -92,10 +94,14 @@ EXTENSIONS = frozenset(
 """Endings that stay: how a program uses a file depends on them."""
 
 PUBLIC_DOMAINS = re.compile(
-    r"(?:.*\.)?(?:core\.windows\.net|amazonaws\.com|googleapis\.com|cluster\.local"
-    r"|freedesktop\.org|kernel\.org|debian\.org|ubuntu\.com)|local|lan|localdomain|internal|home\.arpa"
+    r"(?:privatelink\.)?(?:file|blob)\.core\.windows\.net|z\d+\.file\.storage\.azure\.net"
+    r"|(?:efs|fsx)\.[a-z]+-[a-z]+-\d\.amazonaws\.com|(?:svc\.)?cluster\.local"
+    r"|local|lan|localdomain|internal|home\.arpa"
 )
 """What a cloud calls all its customers' servers, and no customer's own."""
+
+PUBLIC_SITES = re.compile(r"//(?:[a-z]+\.){0,2}(?:kernel|debian|freedesktop|samba)\.org(?:/|$)")
+"""Where programs send their readers to."""
 
 KERNEL_THREADS = re.compile(
     r"(?:kworker|ksoftirqd|migration|cpuhp|irq|swapper|jbd2|writeback|kswapd\d+|kcompactd\d+"
@@ -105,8 +111,8 @@ KERNEL_THREADS = re.compile(
 """Names of threads that stay."""
 
 PROGRAMS = re.compile(
-    r"kernel|systemd(?:-[a-z]+)?|aod|cifs\.(?:upcall|idmap)|mount\.(?:cifs|smb3)|request-key|key\.dns.*"
-    r"|smbinfo|automount|winbindd|sssd(?:_[a-z]+)?|sssd\[.*|krb5kdc|nslcd|rpc\.gssd|gssproxy"
+    r"kernel|systemd(?:-[a-z]+)?|aod|cifs\.(?:upcall|idmap)|mount\.(?:cifs|smb3)|request-key|key\.dns_resolver"
+    r"|smbinfo|automount|winbindd|sssd(?:_[a-z]+)?|krb5kdc|nslcd|rpc\.gssd|gssproxy"
     r"|NetworkManager|nm-dispatcher|dhclient|dhcpcd|wpa_supplicant|connmand|dnsmasq|unbound"
     r"|chronyd|ntpd|ntpdate|firewalld|ifup|ifdown|multipathd|iscsid"
 )

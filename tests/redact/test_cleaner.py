@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from aod.bundle import Bundle, OutputDirectory, read_manifest, read_member
 from aod.redact import Redactor, Scrubber, for_leftover
@@ -52,6 +53,21 @@ def test_a_file_without_secrets_is_moved_as_it_is(bundle: Bundle) -> None:
     assert (bundle.path / "blob.bin").read_bytes() == b"\0password=geheim\xff"
     assert not (bundle.path / "raw").exists()
     assert "redacted" not in cleaned
+
+
+def test_what_is_compressed_is_no_text_even_without_a_nul(
+    bundle: Bundle, redactor: Redactor
+) -> None:
+    data = zstandard.compress(bytes(range(32, 127)) * 3 + b"nas01" * 9).replace(b"\0", b"\1")
+    put(bundle, "packed.bin", data * 20)
+    put(bundle, "escapes.txt", b"\x1b[31mred\x1b[0m\x01 nas01\n")
+    results = {name: {"file": name} for name in ("packed.bin", "escapes.txt")}
+
+    cleaned = bundle.clean({"anomalies": [], "actions": results}, redactor.bundle)
+
+    assert not (bundle.path / "packed.bin").exists()
+    assert cleaned["actions"]["packed.bin"]["reason"] == "redact keeps text only"
+    assert (bundle.path / "escapes.txt").read_bytes() == b"\x1b[31mred\x1b[0m\x01 nas01\n"
 
 
 def test_what_is_raw_is_never_packed(bundle: Bundle) -> None:
