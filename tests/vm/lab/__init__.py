@@ -9,10 +9,12 @@ from tests.vm.lab.errors import (
 )
 from tests.vm.lab.lab import Lab, prepare
 from tests.vm.lab.machine import SERVED, SHARE, Job, Machine, Result
+from tests.vm.lab.system import SYSTEMD, System
 
 __all__ = [
     "SERVED",
     "SHARE",
+    "SYSTEMD",
     "CommandError",
     "DeadlineError",
     "DownloadError",
@@ -22,5 +24,6 @@ __all__ = [
     "LabError",
     "Machine",
     "Result",
+    "System",
     "prepare",
 ]

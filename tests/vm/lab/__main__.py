@@ -10,7 +10,10 @@ from tests.vm.lab import host
 from tests.vm.lab.cache import Cache, default_root
 from tests.vm.lab.errors import LabError
 from tests.vm.lab.lab import DEFAULT_SUITE, Lab, prepare
+from tests.vm.lab.system import PLAIN, SYSTEMD
 from tests.vm.lab.terminal import shell
+
+SYSTEMS = {"plain": PLAIN, "systemd": SYSTEMD}
 
 
 def main() -> int:
@@ -25,7 +28,7 @@ def main() -> int:
         print(f"lab: {reason}", file=sys.stderr)
         return 1
     try:
-        return _act(prepare(cache, arguments.suite), arguments)
+        return _act(prepare(cache, arguments.suite, SYSTEMS[arguments.system]), arguments)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
@@ -51,7 +54,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--suite", default=DEFAULT_SUITE, help="Debian suite of the kernel, or SUITE@LINE"
     )
-    parser.add_argument("--payload", type=Path, help="directory to mount at /opt/aod")
+    parser.add_argument(
+        "--system", choices=SYSTEMS, default="plain", help="systemd: with systemd as PID 1"
+    )
+    parser.add_argument(
+        "--payload", type=Path, help="directory to mount at /opt/aod, with systemd at /opt/payload"
+    )
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("build", help="build all that is not in the cache")
     actions.add_parser("shell", help="open a shell in a fresh guest")

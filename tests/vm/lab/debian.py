@@ -2,6 +2,7 @@
 
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -15,6 +16,7 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _ROLLING = ("stable", "testing", "unstable", "sid")
 _UPDATE_TIMEOUT_S = 180.0
 _DOWNLOAD_TIMEOUT_S = 900.0
+_BOOTSTRAP_TIMEOUT_S = 1200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,28 @@ def network_options() -> str:
     wanted = ("Acquire::http", "Acquire::https", "Acquire::Check-", "Acquire::Retries")
     lines = host.run(["apt-config", "dump"], timeout_s=60).splitlines()
     return "".join(f"{line}\n" for line in lines if line.startswith(wanted))
+
+
+def bootstrap(suite: str, packages: Iterable[str], target: Path, *dpkg_options: str) -> None:
+    """Install a suite with some packages into `target`: a tar when it is named so, else a folder.
+
+    Raises DownloadError.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as network:
+        network.write(network_options())
+        network.flush()
+        argv = [
+            *("mmdebstrap", "--quiet", "--mode=root", "--variant=apt", "--architectures=amd64"),
+            f"--format={'tar' if target.suffix == '.tar' else 'directory'}",
+            f"--include={','.join(packages)}",
+            f"--aptopt={network.name}",
+            '--aptopt=APT::Install-Recommends "false"',
+            *(f"--dpkgopt={option}" for option in dpkg_options),
+            suite,
+            str(target),
+            *sources(suite, configured()),
+        ]
+        host.run(argv, timeout_s=_BOOTSTRAP_TIMEOUT_S, failure=DownloadError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,37 +11,16 @@ from pathlib import Path
 
 from tests.vm.lab import debian, host
 from tests.vm.lab.cache import Cache, digest
-from tests.vm.lab.errors import DownloadError
 from tests.vm.lab.kernel import Kernel
-
-INSIDE = Path(__file__).with_name("inside")
+from tests.vm.lab.system import System
 
 _SUITE = "bookworm"
-_PACKAGES = (
-    "bpftool",
-    "cifs-utils",
-    "e2fsprogs",
-    "iproute2",
-    "kmod",
-    "libbpf1",
-    "procps",
-    "python3",
-    "samba",
-    "smbclient",
-    "strace",
-    "systemd",
-    "tcpdump",
-    "util-linux",
-    "zstd",
-)
 _DPKG_OPTIONS = (
     "path-exclude=/usr/share/doc/*",
     "path-exclude=/usr/share/man/*",
     "path-exclude=/usr/share/locale/*",
 )
-_ROOT_SIZE = "3G"
 _BOOT_MODULES = ("virtio_pci", "virtio_blk", "ext4")
-_MMDEBSTRAP_TIMEOUT_S = 1200.0
 _MKFS_TIMEOUT_S = 300.0
 
 
@@ -53,25 +32,31 @@ class Guest:
     root_image: Path
     module_image: Path
     initramfs: Path
+    system: System
     key: str
 
 
-def build(cache: Cache, kernel: Kernel, suite: str) -> Guest:
+def build(cache: Cache, kernel: Kernel, suite: str, system: System) -> Guest:
     """Return the guest for a kernel of `suite`, built as far as it is not in the cache."""
-    root = cache.entry("root", _root_key(), _build_root)
+    root = cache.entry(
+        system.kind("root"), _root_key(system), lambda place: _build_root(system, place)
+    )
     modules_key = digest(kernel.place.name)
     modules = cache.entry(
         f"modules-{suite}", modules_key, lambda place: _build_modules(kernel, place)
     )
-    initramfs_key = digest(modules_key, *_inside_contents())
+    initramfs_key = digest(modules_key, *_inside_contents(system))
     initramfs = cache.entry(
-        f"initramfs-{suite}", initramfs_key, lambda place: _build_initramfs(kernel, place)
+        f"{system.kind('initramfs')}-{suite}",
+        initramfs_key,
+        lambda place: _build_initramfs(kernel, system, place),
     )
     return Guest(
         kernel=kernel,
         root_image=root / "root.img",
         module_image=modules / "modules.img",
         initramfs=initramfs / "initramfs.cpio",
+        system=system,
         key=digest(root.name, modules_key, initramfs_key),
     )
 
@@ -83,31 +68,15 @@ def make_ext4(content: Path, image: Path, size: str, *options: str) -> None:
     host.run([*argv, "-d", content, image, size], timeout_s=_MKFS_TIMEOUT_S)
 
 
-def _root_key() -> str:
-    return digest(_SUITE, _ROOT_SIZE, *_PACKAGES, *_DPKG_OPTIONS)
+def _root_key(system: System) -> str:
+    return digest(_SUITE, system.root_size, *system.packages, *_DPKG_OPTIONS)
 
 
-def _build_root(place: Path) -> None:
-    tree, network = place / "tree", place / "network.conf"
-    network.write_text(debian.network_options())
-    argv = [
-        "mmdebstrap",
-        "--quiet",
-        "--mode=root",
-        "--variant=apt",
-        "--architectures=amd64",
-        "--format=directory",
-        f"--include={','.join(_PACKAGES)}",
-        f"--aptopt={network}",
-        '--aptopt=APT::Install-Recommends "false"',
-        *(f"--dpkgopt={option}" for option in _DPKG_OPTIONS),
-        _SUITE,
-        str(tree),
-        *debian.sources(_SUITE, debian.configured()),
-    ]
-    host.run(argv, timeout_s=_MMDEBSTRAP_TIMEOUT_S, failure=DownloadError)
+def _build_root(system: System, place: Path) -> None:
+    tree = place / "tree"
+    debian.bootstrap(_SUITE, system.packages, tree, *_DPKG_OPTIONS)
     (tree / "usr/lib/modules").mkdir(exist_ok=True)
-    make_ext4(tree, place / "root.img", _ROOT_SIZE)
+    make_ext4(tree, place / "root.img", system.root_size)
     shutil.rmtree(tree)
 
 
@@ -118,19 +87,22 @@ def _build_modules(kernel: Kernel, place: Path) -> None:
     make_ext4(content, place / "modules.img", f"{size_mb}M", "-O", "^has_journal")
 
 
-def _inside_contents() -> list[bytes]:
-    return [file.read_bytes() for file in sorted(INSIDE.iterdir()) if file.is_file()]
+def _inside_contents(system: System) -> list[bytes]:
+    files = [file for folder in system.inside for file in sorted(folder.iterdir())]
+    return [file.read_bytes() for file in files if file.is_file()]
 
 
-def _build_initramfs(kernel: Kernel, place: Path) -> None:
+def _build_initramfs(kernel: Kernel, system: System, place: Path) -> None:
     tree = place / "tree"
-    for folder in ("bin", "modules", "proc", "sys", "dev", "root"):
-        (tree / folder).mkdir(parents=True)
+    for name in ("bin", "modules", "proc", "sys", "dev", "root"):
+        (tree / name).mkdir(parents=True)
     shutil.copy(str(host.which("busybox")), tree / "bin/busybox")
     for position, module in enumerate(kernel.with_dependencies(*_BOOT_MODULES)):
-        name = module.name.removesuffix(".xz").removesuffix(".zst")
-        (tree / "modules" / f"{position:02}-{name}").write_bytes(_decompressed(module))
-    shutil.copytree(INSIDE, tree / "lab", ignore=shutil.ignore_patterns("__pycache__"))
+        plain = module.name.removesuffix(".xz").removesuffix(".zst")
+        (tree / "modules" / f"{position:02}-{plain}").write_bytes(_decompressed(module))
+    skipped = shutil.ignore_patterns("__pycache__")
+    for folder in system.inside:
+        shutil.copytree(folder, tree / "lab", ignore=skipped, dirs_exist_ok=True)
     for script in ("lab/init", "lab/serve", "lab/initramfs"):
         (tree / script).chmod(0o700)
     (tree / "lab/initramfs").rename(tree / "init")

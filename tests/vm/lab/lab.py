@@ -11,6 +11,7 @@ from tests.vm.lab.cache import Cache
 from tests.vm.lab.machine import Machine
 from tests.vm.lab.qemu import COUNTED, Hardware
 from tests.vm.lab.saved import SavedState
+from tests.vm.lab.system import PLAIN, System
 
 log = logging.getLogger(__name__)
 
@@ -33,23 +34,23 @@ class Lab:
     @contextlib.contextmanager
     def resumed(self, directory: Path) -> Iterator[tuple[Machine, Path]]:
         """Do as `machine`, and yield the folder of the machine's sockets too."""
-        image = payload.image(self.cache, directory)
+        image = payload.image(self.cache, directory, self.state.hardware.guest.system)
         # Two emulated machines on two processors only slow each other down.
         with self.cache.lock("machine"), self.state.resume(image) as running:
             yield running
 
 
-def prepare(cache: Cache, suite: str = DEFAULT_SUITE) -> Lab:
+def prepare(cache: Cache, suite: str = DEFAULT_SUITE, system: System = PLAIN) -> Lab:
     """Build all that is not in the cache: a minute or two at first, nothing later.
 
     Raises DownloadError, ToolError or GuestError.
     """
-    built = guest.build(cache, kernel.fetch(cache, suite), suite)
+    built = guest.build(cache, kernel.fetch(cache, suite), suite, system)
     hardware = Hardware(accelerator.choose(cache, built), built)
-    return Lab(cache, saved.save(cache, hardware, f"state-{suite}"))
+    return Lab(cache, saved.save(cache, hardware, f"{system.kind('state')}-{suite}"))
 
 
 def prepare_counted(cache: Cache, suite: str = DEFAULT_SUITE) -> Lab:
     """Do as `prepare` for machines whose clock counts instructions; their boot takes longer."""
-    built = guest.build(cache, kernel.fetch(cache, suite), suite)
+    built = guest.build(cache, kernel.fetch(cache, suite), suite, PLAIN)
     return Lab(cache, saved.save(cache, Hardware(COUNTED, built), f"state-counted-{suite}"))

@@ -54,9 +54,13 @@ class SavedState:
                     # A stale page of the disk that was there before must not be seen.
                     machine.run(
                         "blockdev --flushbufs /dev/vdc"
-                        " && mount -t ext4 -o ro,noload /dev/vdc /opt/aod"
+                        f" && mount -t ext4 -o ro,noload /dev/vdc {self._payload_place}"
                     )
                     yield machine, folder
+
+    @property
+    def _payload_place(self) -> str:
+        return self.hardware.guest.system.payload_place
 
 
 def save(cache: Cache, hardware: Hardware, kind: str) -> SavedState:
@@ -70,7 +74,7 @@ def save(cache: Cache, hardware: Hardware, kind: str) -> SavedState:
 def _save(cache: Cache, hardware: Hardware, place: Path) -> None:
     with cache.lock("machine"), tempfile.TemporaryDirectory(prefix="aod-lab-") as name:
         folder = Path(name)
-        blank = payload.blank(folder / "blank.img")
+        blank = payload.blank(folder / "blank.img", hardware.guest.system)
         root = os.path.relpath(hardware.guest.root_image, place)
         _overlay(place / "disk.qcow2", Path(root), "raw")
         argv = hardware.argv(folder, place / "disk.qcow2", blank)
