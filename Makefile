@@ -6,14 +6,14 @@ PYTHON := $(VENV)/bin/python
 AS_ROOT := $(shell [ $$(id -u) = 0 ] || echo sudo --preserve-env)
 SOURCES := $(wildcard aod/*.py aod/*/*.py aod/tracer/ring.c aod/data/*.csv bpf/*) build.py setup.py pyproject.toml
 
-.PHONY: help setup demo test fuzz kernels lint format bench bench-kernel bench-overhead btf wheel deb rpm lint-packages pins clean
+.PHONY: help setup demo test test-service fuzz kernels lint format bench bench-kernel bench-overhead btf wheel deb rpm lint-packages pins clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
 setup: $(VENV)/.ready ## install what is missing and build aod into .venv
 
-$(VENV)/.ready: $(SOURCES) packaging/setup
+$(VENV)/.ready: $(SOURCES) packaging/setup packaging/install-missing
 	packaging/setup $(VENV)
 	@touch $@
 
@@ -26,6 +26,10 @@ demo: build/payload/.ready ## a real SMB share gets slow, and aod catches it (ne
 
 test: build/payload/.ready ## run every test, those on a real mount included
 	$(AS_ROOT) $(PYTHON) -m pytest $(PYTEST_ARGS)
+
+test-service: deb packaging/setup-service ## run the packages under systemd, in containers and the lab (long; as root)
+	packaging/setup-service
+	$(AS_ROOT) $(PYTHON) -m pytest tests/service $(PYTEST_ARGS)
 
 kernels: build/payload/.ready ## try aod on each kernel from 5.10 to 7.x, into build/kernels.json (long)
 	$(AS_ROOT) $(PYTHON) -m tests.vm.kernels
@@ -54,7 +58,7 @@ bench-kernel: build/payload/.ready ## measure what the probes cost, in instructi
 TOOLS := build/tools
 STAGED := config/aod.service config/config.yaml LICENSE CHANGELOG.md $(wildcard packaging/* packaging/*/*)
 
-$(TOOLS)/.ready: packaging/setup-packages packaging/tools.txt
+$(TOOLS)/.ready: packaging/setup-packages packaging/install-missing packaging/tools.txt
 	packaging/setup-packages $(TOOLS)
 	@touch $@
 

@@ -3,7 +3,7 @@
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -68,7 +68,7 @@ def network_options() -> str:
     return "".join(f"{line}\n" for line in lines if line.startswith(wanted))
 
 
-def bootstrap(suite: str, packages: Iterable[str], target: Path, *dpkg_options: str) -> None:
+def bootstrap(suite: str, packages: Sequence[str], target: Path, *dpkg_options: str) -> None:
     """Install a suite with some packages into `target`: a tar when it is named so, else a folder.
 
     Raises DownloadError.
@@ -79,7 +79,7 @@ def bootstrap(suite: str, packages: Iterable[str], target: Path, *dpkg_options: 
         argv = [
             *("mmdebstrap", "--quiet", "--mode=root", "--variant=apt", "--architectures=amd64"),
             f"--format={'tar' if target.suffix == '.tar' else 'directory'}",
-            f"--include={','.join(packages)}",
+            *([f"--include={','.join(packages)}"] if packages else []),
             f"--aptopt={network.name}",
             '--aptopt=APT::Install-Recommends "false"',
             *(f"--dpkgopt={option}" for option in dpkg_options),
