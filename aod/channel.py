@@ -38,6 +38,11 @@ class Channel(Generic[T]):
         self._closed = True
         self._changed.set()
 
+    def clear(self) -> None:
+        """Drop what waits, and count it."""
+        self.dropped += len(self._items)
+        self._items.clear()
+
     @property
     def waiting(self) -> int:
         """How many items wait."""

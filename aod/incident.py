@@ -282,7 +282,7 @@ class Incident:
             "wall_minus_monotonic_ns": _offset_ns(self.first),
             "host": manifest.describe_host(),
             "versions": manifest.describe_versions(self._surroundings.libbpf),
-            "config": self._config.plain(),
+            "config": self._config.kept(),
             "files": {},
         }
 

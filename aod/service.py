@@ -37,6 +37,7 @@ from aod.incidents import Incidents, make_cooldowns
 from aod.manifest import describe_events, describe_versions
 from aod.metrics import Operations, Reading
 from aod.names import Names, Upkeep
+from aod.notify import Notify
 from aod.places import runtime_directory, state_directory
 from aod.report.summary import render
 from aod.state import StateDirectory
@@ -125,6 +126,7 @@ class Service:
         self._tracer.on_unload = self._operations.add
         self._exposing: list[asyncio.Task[None]] = []
         self._runner = Runner(config.watcher.max_concurrent_tasks)
+        self._notify = Notify(config.notify.command, self._context, self._audit.record)
         surroundings = Surroundings(
             self._describe,
             self._context,
@@ -133,6 +135,7 @@ class Service:
             self._tracer.describe,
             libbpf_version(),
             shares=self._names.shares,
+            told=self._notify.send,
         )
         self._incidents = Incidents(
             config,
@@ -195,12 +198,15 @@ class Service:
             incidents = supervisor.start(
                 Component("incidents", lambda _: self._incidents.run(self._anomalies))
             )
+            notifying = supervisor.start(
+                Component("notify", lambda _: self._notify.run(), Policy.OPTIONAL)
+            )
             background = [supervisor.start(each) for each in self._background(orders)]
             await self._expose()
             await orders.stop.wait()
-            await self._finish(seeing, incidents)
+            await self._finish(seeing, incidents, notifying)
             self._audit.record("stop", failure=self._failure())
-            for task in (*background, *self._exposing):
+            for task in (*background, notifying, *self._exposing):
                 task.cancel()
 
     def _seeing(self) -> list[Component]:
@@ -443,15 +449,20 @@ class Service:
         self._incidents.change_config(config)
         self._runner.change_limit(config.watcher.max_concurrent_tasks)
         self._cleanup.limits = _limits(config)
+        self._notify.command = config.notify.command
         self._audit.is_enabled = config.audit.enabled
         self._audit.max_bytes = _audit_bytes(config)
         return old
 
     async def _finish(
-        self, seeing: list[asyncio.Task[None]], incidents: asyncio.Task[None]
+        self,
+        seeing: list[asyncio.Task[None]],
+        incidents: asyncio.Task[None],
+        notifying: asyncio.Task[None],
     ) -> None:
         """Stop in the order of the flow, each stage after what it was given was handled."""
         grace_s = self._config.shutdown_grace_sec
+        until_s = time.monotonic() + grace_s
         log.info("stopping grace_s=%g", grace_s)
         systemd.notify("STOPPING=1\nSTATUS=finishing open bundles")
         self._supervisor.stop()
@@ -470,6 +481,8 @@ class Service:
         except TimeoutError:
             log.error("open bundles cut off, they are sealed as interrupted at the next start")
             self._leave()
+        self._notify.close()
+        await asyncio.wait([notifying], timeout=max(0.0, until_s - time.monotonic()))
         # A thread that is stuck in the kernel must not hold what is left to do.
         self._last_moment = asyncio.get_running_loop().call_later(LAST_S, self._leave)
 

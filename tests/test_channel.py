@@ -48,3 +48,15 @@ async def test_a_waiting_receiver_is_woken() -> None:
         channel.close()
 
     assert receiver.result() == [7]
+
+
+async def test_what_waits_can_be_dropped_and_is_counted() -> None:
+    channel = Channel[int](10)
+    for number in range(3):
+        channel.send(number)
+
+    channel.clear()
+    channel.close()
+
+    assert [item async for item in channel] == []
+    assert channel.dropped == 3

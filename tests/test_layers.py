@@ -20,7 +20,7 @@ LAYERS = (
     ("aod.answers",),
     ("aod.detection", "aod.state"),
     # Stages: what an incident puts together, and below it the parts.
-    ("aod.incidents",),
+    ("aod.incidents", "aod.notify"),
     ("aod.incident",),
     ("aod.notice",),
     ("aod.redact",),

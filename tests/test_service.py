@@ -579,3 +579,45 @@ def test_a_second_signal_ends_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60)
 
     assert done.returncode == 128 + signal.SIGTERM
+
+
+async def test_a_program_is_told_of_a_bundle_and_of_one_that_a_stop_seals(
+    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    command = ["/usr/bin/tee", "-a", str(kept)]
+    begun = asyncio.Event()
+
+    async def begins(context: Context, out: Output) -> Outcome:
+        begun.set()
+        return Outcome()
+
+    config = make_config(output.path, notify={"command": command}, incidents={"cooldown_sec": 0})
+    async with running(config, output, tracer) as send:
+        send(slow())
+        await told.until("bundle sealed")
+        script["dmesg"] = begins
+        send(slow())
+        await begun.wait()
+
+    lines = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert [line["outcome"] for line in lines] == ["sealed"] * 2
+    assert [Path(line["bundle"]).name for line in lines] == names_in(output.path)[:2]
+    assert [line["sentence"][:15] for line in lines] == ["1 operation on "] * 2
+    notes = [note for note in audited(output) if note["event"] == "notify"]
+    assert [(note["program"], note["exit_code"]) for note in notes] == [("/usr/bin/tee", 0)] * 2
+    assert str(kept) not in (output.path / "audit.jsonl").read_text()
+
+
+async def test_no_argument_of_the_program_that_is_told_stands_in_a_bundle(
+    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+) -> None:
+    command = ["/usr/bin/true", "--token", "hunter2"]
+    config = make_config(output.path, notify={"command": command})
+    async with running(config, output, tracer) as send:
+        send(slow())
+        await told.until("bundle sealed")
+
+    manifest = await only_manifest(output)
+    assert manifest["config"]["notify"]["command"] == ["/usr/bin/true", "2 arguments left out"]
+    assert "hunter2" not in json.dumps(manifest)

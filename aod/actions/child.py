@@ -65,11 +65,15 @@ class Child(asyncio.subprocess.SubprocessStreamProtocol):
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, owner: str, argv: Sequence[str], context: Context
+        cls,
+        owner: str,
+        argv: Sequence[str],
+        context: Context,
+        stdin: int = asyncio.subprocess.DEVNULL,
     ) -> AsyncIterator[Self]:
         """Start `argv` (an absolute program first) and make sure that it is gone at the end.
 
-        Raises OSError when it cannot be started.
+        `stdin` is a descriptor that it reads from. Raises OSError when it cannot be started.
         """
         child = cls(owner, argv, context)
         LIVING.starting += 1
@@ -78,7 +82,7 @@ class Child(asyncio.subprocess.SubprocessStreamProtocol):
             transport, _ = await asyncio.get_running_loop().subprocess_exec(
                 lambda: child,
                 *argv,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 cwd="/",

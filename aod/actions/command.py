@@ -1,13 +1,15 @@
 """Runs one program and streams what it prints into an action's file."""
 
 import asyncio
+import os
 import signal
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from aod.actions.action import STDERR_KEPT_BYTES, Context, Outcome, Skip, State
 from aod.actions.child import Child
-from aod.actions.output import Output
 from aod.actions.programs import confined
 from aod.capabilities import Capability
 
@@ -18,12 +20,22 @@ PIPE_GRACE_S = 1.0
 """How long the pipes may stay open after the child's end: a grandchild may hold them."""
 
 
+class Sink(Protocol):
+    """Where what a program prints goes: an action's Output, or what keeps a part of it."""
+
+    async def write(self, data: bytes) -> bool:
+        """Take more; return whether there is room for still more."""
+
+    async def write_text(self, text: str) -> bool:
+        """Take text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """One program with its arguments, never through a shell.
 
-    It gets its own session, no input, an environment of PATH and LC_ALL=C, none of root's
-    `capabilities` but these, writes no file, and dies with aod.
+    It gets its own session, `stdin` as its input, an environment of PATH and LC_ALL=C, none of
+    root's `capabilities` but these, writes no file, and dies with aod.
     `run_for_s` is for a program that runs until it is told to end: SIGTERM after that time is
     its normal end. `heading` is written before what it prints. `child` is the class that runs it.
     """
@@ -34,10 +46,13 @@ class Command:
     heading: str = ""
     capabilities: tuple[Capability, ...] = ()
     child: type[Child] = Child
+    stdin: bytes = b""
 
-    async def run(
-        self, context: Context, output: Output, timeout_s: float | None = None
-    ) -> Outcome:
+    def command_line(self) -> list[str]:
+        """Return what is run, the absolute program first; blocks, raises Skip."""
+        return confined(self.program, self.arguments, self.capabilities)
+
+    async def run(self, context: Context, output: Sink, timeout_s: float | None = None) -> Outcome:
         """Run it until its end, its cap, or its deadline (`run_for_s` + `timeout_s`).
 
         `timeout_s` is the context's unless given. Raises Skip when the program is not installed,
@@ -45,12 +60,15 @@ class Command:
         """
         if self.program in context.stuck:
             raise Skip(f"an earlier {self.program} is stuck in the kernel")
-        argv = await asyncio.to_thread(confined, self.program, self.arguments, self.capabilities)
+        argv = await asyncio.to_thread(self.command_line)
         if self.heading:
             await output.write_text(self.heading)
         deadline_s = context.timeout_s if timeout_s is None else timeout_s
         stderr = bytearray()
-        async with self.child.running(self.program, argv, context) as child:
+        async with (
+            _readable(self.stdin) as stdin,
+            self.child.running(self.program, argv, context, stdin) as child,
+        ):
             try:
                 async with asyncio.timeout(deadline_s + (self.run_for_s or 0.0)):
                     held_open = await self._follow(child, output, stderr)
@@ -59,7 +77,7 @@ class Command:
                 return self._timeout(child, deadline_s, stderr)
         return self._end(child, held_open, stderr)
 
-    async def _follow(self, child: Child, output: Output, stderr: bytearray) -> bool:
+    async def _follow(self, child: Child, output: Sink, stderr: bytearray) -> bool:
         """Take in what the child prints until it is gone; return whether a pipe stayed open."""
         async with asyncio.TaskGroup() as group:
             pumps = [
@@ -105,7 +123,21 @@ def _text(stderr: bytearray) -> str:
     return stderr.decode(errors="replace")
 
 
-async def _stream(child: Child, output: Output) -> None:
+@asynccontextmanager
+async def _readable(data: bytes) -> AsyncIterator[int]:
+    """Give a descriptor to read `data` from: of memory, so that nobody waits for a reader."""
+    if not data:
+        yield asyncio.subprocess.DEVNULL
+        return
+    fd = os.memfd_create("aod-stdin", os.MFD_CLOEXEC)
+    try:
+        await asyncio.to_thread(os.pwrite, fd, data, 0)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+async def _stream(child: Child, output: Sink) -> None:
     """Write what the child prints, and end it when the output takes no more."""
     assert child.stdout is not None
     while chunk := await child.stdout.read(CHUNK_BYTES):

@@ -17,7 +17,7 @@ from pydantic_settings import (
 )
 
 from aod.actions import known_names
-from aod.config import environment, metrics, outputdir, yamlsource
+from aod.config import environment, metrics, outputdir, program, yamlsource
 from aod.config.problems import Origins, explain, forget_guesses, tell
 from aod.config.tree import (
     Audit,
@@ -27,6 +27,7 @@ from aod.config.tree import (
     Incidents,
     LatencyAnomaly,
     Metrics,
+    Notify,
     Tcpdump,
     Watcher,
 )
@@ -71,6 +72,7 @@ class Config(BaseSettings):
     tcpdump: Tcpdump = Field(default=Tcpdump(), description="the packet capture")
     cleanup: Cleanup = Field(default=Cleanup(), description="how long bundles are kept")
     audit: Audit = Field(default=Audit(), description="the record of what aod itself did")
+    notify: Notify = Field(default=Notify(), description="who is told of each bundle")
     metrics: Metrics = Field(default=Metrics(), description="numbers for Prometheus")
 
     @classmethod
@@ -110,6 +112,14 @@ class Config(BaseSettings):
     def plain(self) -> dict[str, Any]:
         """Return the effective config as JSON values; whole numbers are ints."""
         plain: dict[str, Any] = _whole(self.model_dump(mode="json"))
+        return plain
+
+    def kept(self) -> dict[str, Any]:
+        """Return what of it stands in a bundle: an argument of `notify.command` may be a secret."""
+        plain = self.plain()
+        program, *arguments = plain["notify"]["command"] or [""]
+        if arguments:
+            plain["notify"]["command"] = [program, f"{len(arguments)} arguments left out"]
         return plain
 
     def fingerprint(self) -> str:
@@ -192,6 +202,7 @@ def load_with_sources(
     problems += _output_dir_problems(config, origins, mountinfo, look)
     if config and writes and not problems:
         problems += _metrics_problems(config, origins, mountinfo)
+        problems += _notify_problems(config, origins, mountinfo)
     if config is None or problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     return Loaded(config, origins)
@@ -227,6 +238,14 @@ def _output_dir_problems(
     except OSError as error:
         found = [f"cannot be checked: {error}"]
     return [tell(origins, path, message) for message in found]
+
+
+def _notify_problems(config: Config, origins: Origins, mountinfo: str | None) -> list[str]:
+    if not config.notify.command:
+        return []
+    text = MOUNTINFO.read_text(errors="surrogateescape") if mountinfo is None else mountinfo
+    found = program.problems(Path(config.notify.command[0]), text)
+    return [tell(origins, ("notify", "command"), message) for message in found]
 
 
 def _metrics_problems(config: Config, origins: Origins, mountinfo: str | None) -> list[str]:

@@ -22,6 +22,7 @@ from aod.config.values import (
     Actions,
     Address,
     Code,
+    CommandLine,
     CommandName,
     Name,
     Processes,
@@ -343,6 +344,16 @@ class Audit(Section):
     """The record of what aod itself did."""
 
     enabled: bool = Field(default=True, strict=True, description="whether the audit log is written")
+
+
+class Notify(Section):
+    """Who is told of each bundle."""
+
+    command: CommandLine = Field(
+        default=(),
+        description="program with its arguments that is run for each bundle, empty for none",
+        json_schema_extra={"allowed": "a list: the absolute path of a program, its arguments"},
+    )
 
 
 class Metrics(Section):

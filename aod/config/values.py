@@ -21,6 +21,7 @@ SHARE = re.compile(r"(\\\\|//)([^/\\]+[/\\][^/\\]+|.*[*].*)|[*].*")
 PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 MAX_PORT = 65_535
 MAX_PATH_CHARS = 1024
+MAX_ARGUMENTS = 64
 COMM_CHARS = 15
 """What the kernel keeps of a thread's name (TASK_COMM_LEN - 1)."""
 ERRORS = {name: getattr(errno, name) for name in dir(errno) if name.startswith("E")}
@@ -118,6 +119,22 @@ def _address(value: Any) -> str | None:
     return str(value)
 
 
+def _command_line(value: Any) -> tuple[str, ...]:
+    """Check a program with its arguments; none is an empty one."""
+    parts = () if value is None else value
+    if (
+        not isinstance(parts, list | tuple)
+        or len(parts) > MAX_ARGUMENTS
+        or not all(isinstance(part, str) and part.isprintable() for part in parts)
+        or (parts and not _is_clean(parts[0]))
+    ):
+        raise ValueError(
+            f"{shown(value)} is not allowed (allowed: a list of the absolute path of a program "
+            f"without .. and its arguments, texts of one line, at most {MAX_ARGUMENTS})"
+        )
+    return tuple(parts)
+
+
 def is_action(value: Any) -> bool:
     """Return whether an action of that name is built in or installed."""
     return isinstance(value, str) and (value in NAMES or value in known_names())
@@ -191,6 +208,7 @@ def text_of(items: Iterable[Hashable]) -> str:
 
 
 Directory = Annotated[Path, BeforeValidator(as_directory)]
+CommandLine = Annotated[tuple[str, ...], BeforeValidator(_command_line)]
 Address = Annotated[str, BeforeValidator(_address)]
 Textfile = Annotated[Path, BeforeValidator(_textfile)]
 Name = Annotated[str, AfterValidator(_name)]

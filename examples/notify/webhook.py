@@ -1,0 +1,44 @@
+#!/usr/bin/python3 -I
+"""Post aod's notice to a webhook; for notify.command.
+
+The address stands in a file of root's, as it mostly holds a token, and arguments can be seen.
+"""
+
+import argparse
+import json
+import sys
+import urllib.request
+from pathlib import Path
+
+TIMEOUT_S = 8
+"""Less than the 10 s that aod gives."""
+
+
+def main() -> None:
+    """Read the notice from stdin and post it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url-file", type=Path, required=True, help="file with the address")
+    parser.add_argument(
+        "--text", action="store_true", help='post {"text": ...}, as chat programs want it'
+    )
+    options = parser.parse_args()
+    notice = json.load(sys.stdin)
+    url = options.url_file.read_text().strip()
+    if not url.startswith(("https://", "http://")):
+        sys.exit(f"{options.url_file} holds no http address")
+    body = {"text": text_of(notice)} if options.text else notice
+    request = urllib.request.Request(  # noqa: S310 - checked above
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310 - checked above
+        pass  # any answer but 2xx raises
+
+
+def text_of(notice: dict[str, str]) -> str:
+    """Return the notice as a person reads it."""
+    kept = notice["bundle"] if notice["outcome"] == "sealed" else f"not kept: {notice['reason']}"
+    return f"aod on {notice['host']}: {notice['sentence']} ({kept})"
+
+
+if __name__ == "__main__":
+    main()
