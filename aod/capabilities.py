@@ -31,10 +31,15 @@ class Capability(enum.IntEnum):
     SYS_PTRACE = 19
     SYS_ADMIN = 21
     SYS_NICE = 23
-    SYS_RESOURCE = 24
     SYSLOG = 34
     PERFMON = 38
     BPF = 39
+
+
+PROBES = (Capability.BPF, Capability.PERFMON, Capability.SYS_ADMIN)
+"""To load and attach probes; the types of a module take CAP_SYS_ADMIN."""
+STACKS = (Capability.SYS_ADMIN, Capability.SYS_PTRACE, Capability.DAC_READ_SEARCH)
+"""To read the kernel stack of another user's thread: a file of mode 0400."""
 
 
 @dataclass(frozen=True, slots=True)

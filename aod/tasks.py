@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from aod.capabilities import STACKS, raised
 from aod.events import Events, Flag
 
 PROC = Path("/proc")
@@ -39,6 +40,7 @@ Tasks: TypeAlias = Mapping[tuple[int, int, int], Task]
 """{(connection id, message id, thread id): the thread that waits for this request}"""
 
 
+@raised(*STACKS)
 def waiting_for(requests: Events, proc: Path = PROC) -> dict[tuple[int, int, int], Task]:
     """Look at the threads behind open requests of shape (n,), at most MAX_TASKS; reads files.
 

@@ -16,7 +16,8 @@ class Tcpdump:
     name = "tcpdump"
     file_name = "tcpdump.pcap"
     program = "tcpdump"
-    # It opens a packet socket; -Z root sets its user and groups again, though to the same.
+    # It opens a packet socket; -Z root sets its groups again, and where it is built with
+    # libcap-ng its user, though to the same.
     capabilities = (Capability.NET_RAW, Capability.SETGID, Capability.SETUID)
 
     def __init__(self, program: str = program) -> None:

@@ -24,8 +24,9 @@ THREADS = 32
 
 def run(config: File = DEFAULT_FILE) -> None:
     """Watch the SMB mounts, and keep a bundle of evidence when something goes wrong."""
-    from aod.tracer import needs
+    from aod.tracer import needs, rights
 
+    rights.hold_back()
     first = _load(config)
     needs.require_for_service()
     watch_children_by_pidfd()

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from aod.capabilities import PROBES, raised
 from aod.errors import TracerError
 from aod.tracer._libbpf import ffi, lib
 from aod.tracer.libbpf import find_program
@@ -25,6 +26,7 @@ class Links:
         self._tracepoints = ExitStack()
         self._pinned: list[Probe] = []
 
+    @raised(*PROBES)
     def attach(self, probe: Probe) -> None:
         """Attach one probe; raises TracerError."""
         section = self.section(probe)

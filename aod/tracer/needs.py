@@ -62,7 +62,8 @@ def require_for_service() -> None:
 
 
 def _lacking_capabilities(status: str) -> list[str]:
-    effective = next(
-        int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:")
+    # What is permitted: the service holds its rights back and raises them to attach.
+    permitted = next(
+        int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapPrm:")
     )
-    return [name for name, bit in CAPABILITIES.items() if not effective >> bit & 1]
+    return [name for name, bit in CAPABILITIES.items() if not permitted >> bit & 1]

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from aod.capabilities import PROBES, raised
 from aod.errors import TracerError
 from aod.events import (
     COMMANDS,
@@ -48,6 +49,7 @@ class Tracer:
     that are to be missing, and `optional` further programs to load. Raises TracerError.
     """
 
+    @raised(*PROBES)
     def __init__(
         self,
         path: Path = OBJECT,

@@ -13,7 +13,7 @@ ALL = 0x1FFFFFFFFFF
 
 def machine(folder: Path, *there: str, capabilities: int = ALL) -> dict[str, Path]:
     """Return the places that are looked at, on a machine with some of them."""
-    (folder / "status").write_text(f"Name:\taod\nCapEff:\t{capabilities:016x}\nCapBnd:\t0\n")
+    (folder / "status").write_text(f"Name:\taod\nCapPrm:\t{capabilities:016x}\nCapBnd:\t0\n")
     for name in there:
         (folder / name).touch()
     return {name: folder / name for name in ("status", "btf", "kprobes")}

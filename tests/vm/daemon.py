@@ -31,8 +31,8 @@ ALL_ACTIONS = [
 QUICK_ACTIONS = ["debugdata", "stats"]
 
 KPROBES = 9
-STARTUP_S = 90
-"""Under software emulation numpy and pydantic alone take 5 s to import."""
+STARTUP_S = 180
+"""Under software emulation numpy and pydantic alone take 5 s to import, on a busy machine 60."""
 
 
 def watching(anomalies: Mapping[str, Any], **keys: Any) -> dict[str, Any]:
