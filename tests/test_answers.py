@@ -217,6 +217,27 @@ async def test_who_leaves_does_not_end_the_collecting(
     assert (await only_manifest(output))["state"] == "sealed"
 
 
+async def test_who_waits_when_the_service_ends_still_hears_of_the_bundle(
+    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+) -> None:
+    begun = asyncio.Event()
+
+    async def lasts(context: Context, out: Output) -> Outcome:
+        begun.set()
+        await asyncio.Event().wait()
+        return Outcome()
+
+    script["dmesg"] = lasts
+    config = make_config(output.path, shutdown_grace_sec=1)
+    async with asyncio.TaskGroup() as group, answering(config, output, tracer, told):
+        asking = group.create_task(ask("collect"))
+        await begun.wait()
+
+    manifest = await only_manifest(output)
+    assert manifest["actions"]["dmesg"]["state"] == "cancelled"
+    assert asking.result()["bundle"].endswith(f"/aod_{manifest['timestamp']}.tar.zst")
+
+
 async def test_what_was_held_back_is_told(
     output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
 ) -> None:

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 MAX_CLIENTS = 8
 REQUEST_S = 5.0
 """Within which a client must have sent its request."""
+LAST_S = 1.0
+"""For answers that are under way when the service ends: a bundle's name has just come."""
 SLOW_S = 5.0
 """Within which a client must have taken a line of the answer."""
 _UCRED = struct.Struct("=iII")
@@ -47,6 +49,7 @@ class Control:
         self._directory = directory
         self._routes = routes
         self._clients = 0
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Listen until cancelled; raises ServiceError when that is not possible."""
@@ -55,13 +58,14 @@ class Control:
         log.debug("listening directory=%s", self._directory)
         try:
             async with asyncio.TaskGroup() as group:
-                while True:
-                    connection, _ = await loop.sock_accept(listener.socket)
-                    if self._clients < MAX_CLIENTS:
-                        self._clients += 1
-                        group.create_task(self._talk(connection, group), name="control client")
-                    else:
-                        _turn_away(connection)
+                try:
+                    while True:
+                        connection, _ = await loop.sock_accept(listener.socket)
+                        self._take(connection, group)
+                except asyncio.CancelledError:
+                    if self._answering:
+                        await asyncio.wait(self._answering, timeout=LAST_S)
+                    raise
         finally:
             await asyncio.to_thread(listener.close)
 
@@ -74,6 +78,14 @@ class Control:
             with contextlib.suppress(ServiceError):
                 await asyncio.to_thread((await opening).close)
             raise
+
+    def _take(self, connection: socket.socket, group: asyncio.TaskGroup) -> None:
+        if self._clients >= MAX_CLIENTS:
+            _turn_away(connection)
+            return
+        self._clients += 1
+        task = group.create_task(self._talk(connection, group), name="control client")
+        task.add_done_callback(self._answering.discard)
 
     async def _talk(self, connection: socket.socket, group: asyncio.TaskGroup) -> None:
         try:
@@ -110,6 +122,8 @@ class Control:
         except ServiceError as error:
             await _send(writer, protocol.refused(str(error)))
             return
+        if talk := asyncio.current_task():
+            self._answering.add(talk)
         work = group.create_task(_outcome(name, route, options), name=f"control {name}")
         try:
             while not (await asyncio.wait([work], timeout=protocol.WORKING_S))[0]:
