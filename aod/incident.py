@@ -300,7 +300,9 @@ class Incident:
         described = self._described_last
         if not described:  # there was never room for a manifest
             described = [self._described(anomaly) for anomaly in self.anomalies]
-        return notice.ended(outcome, bundle, reason, described)
+        # It leaves the machine as a bundle does.
+        told = self._cleaner.manifest({"anomalies": described, "host": manifest.describe_host()})
+        return notice.ended(outcome, bundle, reason, told["anomalies"], told["host"]["name"])
 
     def _seal(self) -> str:
         with self._writing, self._bundle:

@@ -1,6 +1,5 @@
 """What is told of an incident: the fields of its journal entries, the JSON of a notice."""
 
-import socket
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -66,14 +65,18 @@ class Notice:
 
 
 def ended(
-    outcome: Outcome, bundle: str, reason: str, described: Sequence[Mapping[str, Any]]
+    outcome: Outcome,
+    bundle: str,
+    reason: str,
+    described: Sequence[Mapping[str, Any]],
+    host: str = "",
 ) -> Notice:
     """Return the notice of an incident; `described` are its anomalies as in the manifest."""
     return Notice(
         outcome=outcome,
         bundle=bundle,
         reason=reason,
-        host=socket.gethostname(),
+        host=host,
         raised=str(described[0]["raised"]),
         sentence=" ".join(sentence(anomaly) for anomaly in described),
         anomalies=tuple(_told(anomaly) for anomaly in described),

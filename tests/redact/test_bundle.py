@@ -161,6 +161,21 @@ async def test_none_of_fifty_names_and_twenty_secrets_is_in_any_byte_of_the_bund
     assert leaks(sealed.name.encode()) == set()
 
 
+async def test_what_is_told_of_a_bundle_has_the_names_of_the_bundle(
+    output: OutputDirectory, script: dict[str, Collect]
+) -> None:
+    incident = make_incident(output, script)
+    async with asyncio.timeout(60):
+        await incident.collect(output)
+        sealed = output.path / await incident.seal()
+        notice = await incident.notice("sealed", str(sealed))
+
+    manifest = json.loads(members(sealed)["manifest.json"])
+    assert leaks(json.dumps([notice.as_dict(), notice.fields()]).encode()) == set()
+    assert notice.host == manifest["host"]["name"]
+    assert notice.anomalies[0]["worst"]["comm"] == manifest["anomalies"][0]["worst"]["comm"]
+
+
 async def test_the_map_outside_has_all_the_names_and_no_secret(
     output: OutputDirectory, script: dict[str, Collect], state: Path
 ) -> None:
