@@ -5,7 +5,7 @@ import io
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import aiofiles.threadpool
 import pytest
 
-from aod.bundle import read_manifest, read_member
+from aod import redact
+from aod.bundle import Clean, read_manifest, read_member
 
 
 @contextmanager
@@ -35,6 +36,11 @@ def small_disk(path: Path, kib: int) -> Iterator[Path]:
 def remount(path: Path, option: str) -> None:
     """Make a mounted filesystem `ro` or `rw`."""
     subprocess.run(["mount", "-o", f"remount,{option}", str(path)], check=True)
+
+
+def clean_of(manifest: Mapping[str, Any]) -> Clean:
+    """Return how a leftover's files are cleaned, as the service does it."""
+    return redact.for_leftover(manifest, redact=False).bundle
 
 
 def whole(path: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from aod.incidents import Incidents, make_cooldowns
 from aod.report.summary import render
 from aod.tally import Tally
 from tests.conftest import make_anomaly, make_config
-from tests.disk import whole
+from tests.disk import clean_of, whole
 
 PR_SET_CHILD_SUBREAPER = 36
 LONGEST_S = 0.5
@@ -74,7 +74,7 @@ async def pipeline(folder: Path) -> None:
     names = ("latency", "error")
     with await asyncio.to_thread(OutputDirectory.open, folder) as output:
         output.lock()
-        await asyncio.to_thread(recover, output, render)
+        await asyncio.to_thread(recover, output, render, clean_of=clean_of)
         surroundings = Surroundings(lambda *_: [], Context, dict)
         loop = asyncio.get_running_loop()
         incidents = Incidents(
@@ -150,8 +150,8 @@ def look(folder: Path) -> list[str]:
     """Recover as the next start does, and return the states of the bundles; all are whole."""
     with OutputDirectory.open(folder) as output:
         output.lock()
-        recover(output, render)
-        assert recover(output, render) == []
+        recover(output, render, clean_of=clean_of)
+        assert recover(output, render, clean_of=clean_of) == []
     names = sorted(path.name for path in folder.iterdir())
     assert all(name.endswith(".tar.zst") for name in names), names
     return [check(folder / name) for name in names]

@@ -18,7 +18,7 @@ from aod.detectors.anomaly import Anomaly
 from aod.incidents import Incidents
 from aod.report.summary import render
 from tests.conftest import Collect, Told, make_anomaly, make_config, names_in
-from tests.disk import Faults, remount, small_disk, whole
+from tests.disk import Faults, clean_of, remount, small_disk, whole
 from tests.events import SECOND
 from tests.test_incidents import handle, make_incidents
 
@@ -40,7 +40,7 @@ def memory() -> Iterator[Path]:
 
 async def settle(output: OutputDirectory) -> None:
     """Do what the clean-up does with what is left."""
-    await asyncio.to_thread(recover, output, render)
+    await asyncio.to_thread(recover, output, render, clean_of=clean_of)
 
 
 async def check_whole(output: OutputDirectory) -> list[dict[str, Any]]:

@@ -252,7 +252,11 @@ class Bundle:
         with contextlib.suppress(FileExistsError):
             os.mkdir(RAW, 0o700, dir_fd=self._fd)
         raw = files.open_directory(RAW, self._fd)
-        os.fchmod(raw, 0o700)
+        try:
+            os.fchmod(raw, 0o700)
+        except OSError:
+            os.close(raw)
+            raise
         return raw
 
     def _is_in_place(self) -> bool:
