@@ -6,7 +6,8 @@ PYTHON := $(VENV)/bin/python
 AS_ROOT := $(shell [ $$(id -u) = 0 ] || echo sudo --preserve-env)
 SOURCES := $(wildcard aod/*.py aod/*/*.py aod/tracer/ring.c aod/data/*.csv bpf/*) build.py setup.py pyproject.toml
 
-.PHONY: help setup demo test test-service fuzz kernels lint format bench bench-kernel bench-overhead btf wheel deb rpm lint-packages pins clean
+.PHONY: help setup demo test test-service fuzz kernels lint format bench bench-kernel bench-overhead btf
+.PHONY: wheel deb rpm image lint-packages reproducible pins clean
 
 help: ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -78,8 +79,15 @@ deb: build/stage/.ready ## build a Debian package for each Python from 3.11 to 3
 rpm: build/stage/.ready ## build an RPM for each Python from 3.11 to 3.13, into dist/
 	packaging/package rpm $(TOOLS) build/stage dist
 
+image: setup packaging/setup-service ## build the container image localhost/aod with podman
+	packaging/setup-service
+	packaging/image $(PYTHON)
+
 lint-packages: deb rpm ## check the packages with lintian, rpmlint, mandoc and systemd-analyze
 	packaging/lint $(TOOLS) dist
+
+reproducible: $(VENV)/.ready $(TOOLS)/.ready ## build wheel, debs and rpms twice, and compare the bytes
+	packaging/reproducible $(VENV) $(TOOLS)
 
 pins: $(TOOLS)/.ready ## take the newest libraries into the packages
 	packaging/pins $(TOOLS)
