@@ -1,5 +1,6 @@
 """Tests of what stands for a name in a line: aod.redact.texts, structure, naming, vocabulary."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -233,6 +234,16 @@ def test_a_pseudonym_is_not_taken_for_a_name() -> None:
     assert redact(f"{KERNEL}nas01 server1 \\\\nas01\\x\n", names) == (
         f"{KERNEL}server1 server2 \\\\server1\\share1\n"
     )
+
+
+@pytest.mark.parametrize("unit", ["1.", "a.a-", "/a", "\\\\a", "a@", "a=", "0:", "a[1", "://a:"])
+def test_a_hostile_line_takes_time_in_proportion_to_its_length(unit: str) -> None:
+    begun_s = time.process_time()
+
+    redact(f"{KERNEL}{unit * 30_000}\n")
+
+    # Half a second each; a rule that was quadratic took 40 s.
+    assert time.process_time() - begun_s < 10
 
 
 def test_signs_that_mark_pseudonyms_cannot_be_smuggled_in() -> None:
