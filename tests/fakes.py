@@ -50,6 +50,7 @@ class FakeTracer:
         self.sent_ns = time.monotonic_ns()
         self.rung = LADDER[0]
         self.attached = ("kprobe/smb_send_rqst",)
+        self.programs = frozenset({"smb_send_rqst"})
         self.missing: dict[str, str] = {}
         self.refusals: tuple[str, ...] = ()
         self.pins = 0

@@ -23,11 +23,10 @@ def describe(tracer: Tracer) -> dict[str, Any]:
 
 
 def _probe(tracer: Tracer, probe: Probe) -> dict[str, Any]:
-    section = tracer.section(probe)
     return {
-        "section": section,
+        "section": tracer.section(probe),
         "tells": probe.tells,
-        "attached": section in tracer.attached,
+        "attached": probe.program in tracer.programs,
         "missing": tracer.missing.get(probe.program, ""),
         "for_credits": probe in CREDITS,
     }

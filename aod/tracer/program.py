@@ -62,6 +62,8 @@ class Tracer:
         self.rung = rung
         self.attached: tuple[str, ...] = ()
         """The sections of the programs that are attached, such as "kprobe/smb_send_rqst"."""
+        self.programs: frozenset[str] = frozenset()
+        """The names of the same programs; two may have one section."""
         self.missing: dict[str, str] = {}
         """Why a probe that is wanted is not attached, by program."""
         self.refusals: tuple[str, ...] = ()
@@ -111,8 +113,11 @@ class Tracer:
         self.expect_payloads(PAYLOAD in optional)
         for probe in self.rung.needed:
             self._links.attach(probe)
-        probes = (*optional, *self.rung.needed)
-        self.attached = tuple(self._links.section(probe) for probe in probes)
+        self._note_attached((*optional, *self.rung.needed))
+
+    def _note_attached(self, probes: Collection[Probe]) -> None:
+        self.attached += tuple(self._links.section(probe) for probe in probes)
+        self.programs |= {probe.program for probe in probes}
 
     def _attach_optional(self, probes: Iterable[Probe]) -> list[Probe]:
         attached = []
@@ -197,10 +202,9 @@ class Tracer:
     def _attach_more(self) -> None:
         """Attach what the filter wants since the start; what it no longer wants stays."""
         wanted = CREDITS if Kind.CREDIT_WAIT in self._wanted.kinds else ()
-        sections = {probe: self._links.section(probe) for probe in wanted}
-        known = {*self.attached, *self.missing}
-        new = [p for p, section in sections.items() if known.isdisjoint({section, p.program})]
-        self.attached += tuple(sections[probe] for probe in self._attach_optional(new))
+        known = {*self.programs, *self.missing}
+        new = [probe for probe in wanted if probe.program not in known]
+        self._note_attached(self._attach_optional(new))
 
     def counts(self) -> dict[Count, int]:
         """Return the counters of the kernel's side, summed over the CPUs."""

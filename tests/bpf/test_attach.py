@@ -1,14 +1,17 @@
 """The kprobe programs in place, as far as a kernel without cifs allows."""
 
 import ctypes
+import json
 import threading
 from pathlib import Path
 
 import pytest
 
 from aod.errors import TracerError
-from aod.events import Count
-from aod.tracer.probes import LADDER, Rung
+from aod.events import Count, Kind
+from aod.filter import Filter
+from aod.tracer import probing
+from aod.tracer.probes import CREDITS, LADDER, Rung
 from aod.tracer.program import Tracer
 from tests.bpf.conftest import HERE
 
@@ -109,3 +112,27 @@ def test_nothing_is_left_open_by_a_tracer_that_was_closed(kernel_types: Path) ->
         pass
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_the_loaded_object_is_described_with_a_line_for_each_of_its_probes(tracer: Tracer) -> None:
+    rung = LADDER[0]
+
+    told = probing.describe(tracer)
+
+    assert json.loads(json.dumps(told)) == told
+    assert (told["rung"]["number"], told["ring_bytes"]) == (1, 4 << 20)
+    assert len(told["probes"]) == len(rung.needed) + len(rung.optional) + len(CREDITS)
+    sections = {each["section"] for each in told["probes"]}
+    assert {"kprobe/smb_send_rqst", "raw_tp/smb3_reconnect"} <= sections
+    assert not any(each["attached"] for each in told["probes"])
+
+
+def test_a_filter_that_wants_credits_later_has_each_of_their_probes_tried(tracer: Tracer) -> None:
+    entry = next(p for p in LADDER[0].optional if p.program == "smb2_wait_mtu_credits")
+    tracer._note_attached([entry])
+
+    tracer.set_filter(Filter(kinds=frozenset({Kind.CREDIT_WAIT})))
+
+    # cifs is not here to attach to: one that was tried is missing or, as a tracepoint, attached.
+    tried = {*tracer.programs, *tracer.missing}
+    assert {probe.program for probe in CREDITS} <= tried

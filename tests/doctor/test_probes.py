@@ -37,8 +37,8 @@ def climbed(
     lacking = missing or {}
     rung = fields.get("rung", LADDER[0])
     programs = [probe.program for probe in (*rung.needed, *rung.optional, *CREDITS)]
-    attached = [f"kprobe/{program}" for program in programs if program not in lacking]
-    tracer = FakeTracer(missing=lacking, attached=attached, **fields)
+    attached = frozenset(programs) - frozenset(lacking)
+    tracer = FakeTracer(missing=lacking, programs=attached, **fields)
 
     def climb(wanted: Filter, hidden: Any) -> FakeTracer:
         tracer.wanted = wanted
@@ -119,3 +119,14 @@ def test_a_hidden_name_that_is_nothings_is_told(
     climbed(monkeypatch)
 
     assert sum("--hide" in each.text for each in probes.examine([hidden])) == count
+
+
+def test_a_probe_that_is_not_wanted_is_told_as_not_attached() -> None:
+    probe = {"section": "kprobe/x", "tells": "a wait", "missing": "", "for_credits": True}
+    rung = {"number": 1, "name": "all", "lacks": ""}
+    told = {"rung": rung, "refusals": [], "ring_bytes": 1, "probes": [{**probe, "attached": False}]}
+
+    found = list(probes.findings(told))[-1]
+
+    assert found.state is State.NOTE
+    assert found.text.startswith("kprobe/x is not attached: a wait; attached when an anomaly")
