@@ -32,7 +32,7 @@ def there(folder: Path, *names: str) -> dict[str, Path]:
 def test_a_capability_that_is_missing_is_named(
     tmp_path: Path, capabilities: str, state: State, text: str
 ) -> None:
-    (tmp_path / "status").write_text(f"Name:\taod\nCapEff:\t{capabilities}\n")
+    (tmp_path / "status").write_text(f"Name:\taod\nCapPrm:\t{capabilities}\n")
 
     found = machine.rights(tmp_path / "status")
 
