@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.service import deb
-from tests.service.container import Container, Image, debian, kept
+from tests.service.container import Container, Image, debian, kept, podman
 from tests.service.unit import NAME, Unit
 from tests.vm.lab import host
 from tests.vm.lab.cache import Cache, default_root, digest
@@ -54,6 +54,15 @@ def package() -> Path:
 def next_package(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package of the release after it."""
     return deb.newer(package, tmp_path_factory.mktemp("newer"))
+
+
+@pytest.fixture(scope="session")
+def image(cache: Cache) -> Image:
+    """The image of aod, which `make image` builds."""
+    name = "localhost/aod:latest"
+    if not podman("images", "--quiet", name):
+        pytest.fail(f"there is no image {name}: make image")
+    return Image(name)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,9 @@ mmdebstrap makes the roots, so that no registry is asked.
 """
 
 import contextlib
+import shlex
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +17,16 @@ from tests.vm.lab.debian import bootstrap
 from tests.vm.lab.errors import ToolError
 
 _CONFIG = Path(__file__).with_name("containers.conf")
+_PODMAN = ("env", f"CONTAINERS_CONF={_CONFIG}", "podman")
 _IMAGES = "localhost/aod-tests"
 _IMPORT_TIMEOUT_S = 300
 _END_TIMEOUT_S = 60
+_LOOK_AGAIN_S = 0.1
 
 
 def podman(*words: str | Path, timeout_s: float = 120.0) -> str:
     """Run podman and return its stdout; raises ToolError."""
-    return host.run(
-        ["env", f"CONTAINERS_CONF={_CONFIG}", "podman", *words], timeout_s=timeout_s
-    ).strip()
+    return host.run([*_PODMAN, *words], timeout_s=timeout_s).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,10 @@ class Image:
     """Name an image of podman."""
 
     name: str
+
+    def save(self, archive: Path) -> None:
+        """Write it to a file, for another machine's podman to load."""
+        podman("save", "--quiet", "--output", archive, self.name, timeout_s=_IMPORT_TIMEOUT_S)
 
     @contextlib.contextmanager
     def run(self, *command: str, options: tuple[str, ...] = ()) -> Iterator["Container"]:
@@ -69,6 +75,34 @@ class Container:
     def copy_in(self, file: Path, target: str) -> None:
         """Copy a file of this machine into it."""
         podman("cp", file, f"{self.identity}:{target}")
+
+    def logs(self) -> str:
+        """Return what its process has written."""
+        # podman keeps stdout and stderr apart.
+        both = f"{shlex.join(_PODMAN)} logs {self.identity} 2>&1"
+        return host.run(["bash", "-c", both], timeout_s=_END_TIMEOUT_S)
+
+    def wait_for(self, text: str, timeout_s: float = 30.0) -> None:
+        """Wait until its process has written `text`; DeadlineError with the rest if never."""
+        deadline_s = time.monotonic() + timeout_s
+        while text not in (written := self.logs()):
+            if time.monotonic() > deadline_s:
+                raise DeadlineError(f"no {text!r} in: {written}")
+            time.sleep(_LOOK_AGAIN_S)
+
+    def state(self) -> tuple[str, int]:
+        """Return its state and the exit code that it has ended with, if it has."""
+        told = podman("inspect", "--format={{.State.Status}} {{.State.ExitCode}}", self.identity)
+        status, code = told.split()
+        return status, int(code)
+
+    def stop(self) -> None:
+        """Ask it to end, and kill it when it does not within podman's ten seconds."""
+        podman("stop", self.identity, timeout_s=_END_TIMEOUT_S)
+
+    def wait(self) -> None:
+        """Wait for its end."""
+        podman("wait", self.identity, timeout_s=_END_TIMEOUT_S)
 
     def commit(self, image: Image) -> None:
         """Keep what is on its disk now as an image."""

@@ -3,6 +3,7 @@
 import json
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from aod.journal import BUNDLE
@@ -10,6 +11,8 @@ from tests.vm.lab import Result
 
 NAME = "aod.service"
 CONFIG = "/etc/aod/config.yaml"
+CIFS_IS_HERE = Path("/proc/fs/cifs").exists()
+"""A container has the kernel of this machine."""
 
 
 class Shell(Protocol):
