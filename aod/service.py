@@ -11,12 +11,11 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from aod import actions, answers, metrics, redact, smb, systemd
+from aod import actions, answers, redact, smb
 from aod.actions import orphans, programs
 from aod.actions.action import Context
 from aod.actions.runner import Runner
@@ -26,7 +25,6 @@ from aod.channel import Channel
 from aod.cleanup import Cleanup, Limits
 from aod.config import Config
 from aod.control import Control
-from aod.cooldown import Snapshot
 from aod.detection import Detection, filter_of
 from aod.detectors.anomaly import Anomaly
 from aod.errors import AodError, ConfigError, SurroundingsError
@@ -35,12 +33,13 @@ from aod.filter import Filter, event_thresholds_ns, union
 from aod.incident import Surroundings, make_context
 from aod.incidents import Incidents, make_cooldowns
 from aod.manifest import describe_events, describe_versions
-from aod.metrics import Operations, Reading
+from aod.metrics import Exposure, Operations, Reading
 from aod.names import Names, Upkeep
 from aod.notify import Notify
 from aod.places import runtime_directory, state_directory
 from aod.report.summary import render
-from aod.state import StateDirectory
+from aod.state import Keeper, StateDirectory
+from aod.status import Status
 from aod.supervisor import Component, Policy, Pulse, Supervisor
 from aod.tally import Tally
 from aod.tracer.counters import IdleCounters, usual_latency_ns
@@ -110,11 +109,11 @@ class Service:
         self._config = config
         self._output = output
         self._load = load
-        self._state = state
         self._tally = Tally()
         self._cooldowns = make_cooldowns(config)
-        self._kept: tuple[Snapshot, Tally] | None = None
+        self._keeper = Keeper(state, self._cooldowns, self._tally)
         self._supervisor = Supervisor(self._tally.restarts)
+        self._status = Status(self._tally, lambda: self._supervisor.switched_off)
         self._audit = Audit(output.fd, config.audit.enabled, _audit_bytes(config))
         self._names = Names()
         self._upkeep = Upkeep(self._names)
@@ -124,7 +123,12 @@ class Service:
         self._open_requests = OpenRequests(self._tracer, self._names)
         self._operations = Operations(self._names)
         self._tracer.on_unload = self._operations.add
-        self._exposing: list[asyncio.Task[None]] = []
+        self._exposure = Exposure(
+            self._supervisor.start,
+            self._reading,
+            self._operations,
+            lambda: describe_versions(libbpf_version()),
+        )
         self._runner = Runner(config.watcher.max_concurrent_tasks)
         self._notify = Notify(config.notify.command, self._context, self._audit.record)
         surroundings = Surroundings(
@@ -156,14 +160,9 @@ class Service:
             self._incidents,
             output.path,
         )
-        self._watchdog = Watchdog(self._status, lambda: self._supervisor.late)
-        self._condition = "starting"
-        self._complaint = ""
-        self._is_ready = False
+        self._watchdog = Watchdog(lambda: str(self._status), lambda: self._supervisor.late)
         self._is_attached = False
-        self._is_state_lost = False
         self._last_moment: asyncio.TimerHandle | None = None
-        self._last_lost: dict[str, int] = {}
         self._judging: set[asyncio.Task[None]] = set()
 
     def recover(self) -> None:
@@ -184,10 +183,10 @@ class Service:
 
     def _close_books(self) -> None:
         log.info("stopped %s", self._tracer.ledger())
-        self._keep_state()
+        self._keeper.keep()
 
     async def _run(self, orders: Orders) -> None:
-        await asyncio.to_thread(self._recall)
+        await asyncio.to_thread(self._keeper.recall)
         versions = await asyncio.to_thread(describe_versions, libbpf_version())
         self._audit.record("start", pid=os.getpid(), **versions)
         self._audit.record("config", sha256=self._config.fingerprint())
@@ -202,17 +201,17 @@ class Service:
                 Component("notify", lambda _: self._notify.run(), Policy.OPTIONAL)
             )
             background = [supervisor.start(each) for each in self._background(orders)]
-            await self._expose()
+            await self._exposure.change(self._config.metrics)
             await orders.stop.wait()
             await self._finish(seeing, incidents, notifying)
             self._audit.record("stop", failure=self._failure())
-            for task in (*background, notifying, *self._exposing):
+            for task in (*background, notifying, *self._exposure.tasks):
                 task.cancel()
 
     def _seeing(self) -> list[Component]:
         """Return what looks into the kernel; before the service is ready none can be retried."""
         tracer = Component("tracer", self._trace, pulse=Pulse(SLOW_STEP_S))
-        tracer.is_hopeless = lambda error: not self._is_ready
+        tracer.is_hopeless = lambda error: not self._status.is_ready
         return [tracer, Component("open requests", self._watch_open_requests)]
 
     def _background(self, orders: Orders) -> list[Component]:
@@ -229,24 +228,6 @@ class Service:
             Component("audit", lambda _: self._audit.run(), Policy.OPTIONAL),
             Component("orphans", lambda _: orphans.watch(), Policy.OPTIONAL),
             Component("names", lambda _: self._upkeep.run(), Policy.OPTIONAL),
-        ]
-
-    async def _expose(self) -> None:
-        """Serve and write the metrics that the config asks for, and no longer any others."""
-        for task in self._exposing:
-            task.cancel()
-        if self._exposing:
-            await asyncio.wait(self._exposing)
-        wanted = await asyncio.to_thread(
-            metrics.components,
-            self._config.metrics,
-            self._reading,
-            self._operations,
-            lambda: describe_versions(libbpf_version()),
-        )
-        self._exposing = [
-            self._supervisor.start(Component(name, partial(_without_pulse, run), Policy.OPTIONAL))
-            for name, run in wanted.items()
         ]
 
     def _start_judging(self, components: Iterable[Component]) -> None:
@@ -266,7 +247,7 @@ class Service:
         self._is_attached = tracer is not None
         if not tracer:
             log.warning("cifs is not loaded: waiting for it (modprobe cifs, or mount a share)")
-            self._ready("waiting for cifs to be loaded")
+            self._status.ready("waiting for cifs to be loaded")
             return
         self._audit.record("attach", rung=tracer.rung.number, programs=tracer.attached)
         for reason in tracer.refusals:
@@ -278,25 +259,7 @@ class Service:
             ",".join(tracer.missing) or "none",
             self._output.path,
         )
-        self._ready("watching SMB operations")
-
-    def _ready(self, condition: str) -> None:
-        self._condition, self._is_ready = condition, True
-        systemd.notify(f"READY=1\nSTATUS={self._status()}")
-
-    def _status(self) -> str:
-        """Return the line that `systemctl status` shows."""
-        parts = [
-            self._condition,
-            f"{self._tally.incidents.total()} incidents",
-            f"{sum(self._last_lost.values())} lost",
-            f"last bundle {self._tally.last_bundle or 'none'}",
-        ]
-        if self._supervisor.switched_off:
-            parts.append(f"switched off: {', '.join(self._supervisor.switched_off)}")
-        if self._complaint:
-            parts.append(self._complaint)
-        return "; ".join(parts)
+        self._status.ready("watching SMB operations")
 
     def _distribute(self, events: Events) -> None:
         """Hand a batch to every detector, and to those who keep the names."""
@@ -341,8 +304,8 @@ class Service:
                 ledger = await asyncio.to_thread(self._tracer.ledger)
             if watch.look(ledger):
                 log.warning("the ledger does not balance, requests went unseen: %s", ledger)
-            lost, known = self._lost(ledger), self._last_lost
-            self._last_lost = lost
+            lost, known = self._lost(ledger), self._status.lost
+            self._status.lost = lost
             if sum(lost.values()) > sum(known.values()):
                 log.warning("lost so far: %s", " ".join(f"{k}={v}" for k, v in lost.items()))
 
@@ -361,28 +324,7 @@ class Service:
         while True:
             await asyncio.sleep(self._config.watch_interval_sec)
             with pulse.busy():
-                await asyncio.to_thread(self._keep_state)
-
-    def _recall(self) -> None:
-        """Take over what an earlier run has left in the state file."""
-        if self._state:
-            state = self._state.load()
-            self._cooldowns.restore(state.cooldowns, state.moment.monotonic_ns)
-            self._tally.add(state.tally)
-
-    def _keep_state(self) -> None:
-        """Write the state file when something has changed; blocks."""
-        present = (self._cooldowns.snapshot(), deepcopy(self._tally))
-        if not self._state or present == self._kept:
-            return
-        try:
-            self._state.save(*present)
-        except OSError as error:
-            if not self._is_state_lost:
-                log.error("state not kept, tried again each interval: %s", error)
-            self._is_state_lost = True
-            return
-        self._kept, self._is_state_lost = present, False
+                await asyncio.to_thread(self._keeper.keep)
 
     async def _watch_dog(self, _: Pulse) -> None:
         await self._watchdog.run(lambda: self._config.watch_interval_sec)
@@ -402,24 +344,24 @@ class Service:
             "pid": os.getpid(),
             "output": str(self._output.path),
             "config_sha256": self._config.fingerprint(),
-            "status": self._status(),
+            "status": str(self._status),
         }
 
     async def _reload_when_told(self, orders: Orders, pulse: Pulse) -> None:
         while True:
             await orders.reload.wait()
             orders.reload.clear()
-            systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            self._status.reloading()
+            complaint = "config not reloaded: see the log"
             try:
                 with pulse.busy():
                     await self._reload()
-                self._complaint = ""
+                complaint = ""
             except AodError as error:
                 log.error("config not reloaded, the old one stays in force: %s", error)
-                first, *_ = str(error).splitlines()
-                self._complaint = f"config not reloaded: {first}"
+                complaint = f"config not reloaded: {str(error).splitlines()[0]}"
             finally:
-                systemd.notify(f"READY=1\nSTATUS={self._status()}")
+                self._status.reloaded(complaint)
 
     async def _reload(self) -> None:
         """Go by the config as it is now: no probe is taken out, and no event is lost.
@@ -436,23 +378,20 @@ class Service:
         wanted = _needed(filter_of(lanes))
         await asyncio.to_thread(self._tracer.set_filter, wanted | self._tracer.wanted)
         self._start_judging(self._detection.swap(lanes))
-        old = self._change_config(config)
+        self._change_config(config)
         await asyncio.to_thread(self._tracer.set_filter, wanted)
-        if config.metrics != old.metrics or any(task.done() for task in self._exposing):
-            await self._expose()
+        await self._exposure.change(config.metrics)
         self._audit.record("config", sha256=config.fingerprint())
         log.info("config reloaded sha256=%s", config.fingerprint())
 
-    def _change_config(self, config: Config) -> Config:
-        """Go by another config from now on; return the old one."""
-        old, self._config = self._config, config
+    def _change_config(self, config: Config) -> None:
+        self._config = config
         self._incidents.change_config(config)
         self._runner.change_limit(config.watcher.max_concurrent_tasks)
         self._cleanup.limits = _limits(config)
         self._notify.command = config.notify.command
         self._audit.is_enabled = config.audit.enabled
         self._audit.max_bytes = _audit_bytes(config)
-        return old
 
     async def _finish(
         self,
@@ -464,7 +403,7 @@ class Service:
         grace_s = self._config.shutdown_grace_sec
         until_s = time.monotonic() + grace_s
         log.info("stopping grace_s=%g", grace_s)
-        systemd.notify("STOPPING=1\nSTATUS=finishing open bundles")
+        self._status.stopping()
         self._supervisor.stop()
         try:
             async with asyncio.timeout(grace_s):
@@ -538,10 +477,6 @@ class Service:
             "batches": self._detection.dropped,
             "anomalies": self._anomalies.dropped,
         }
-
-
-async def _without_pulse(run: metrics.Component, _: Pulse) -> None:
-    await run()
 
 
 def _needed(by_detectors: Filter) -> Filter:

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import time
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from aod import private
 from aod.bundle import files
-from aod.cooldown import Cooldown, Snapshot
+from aod.cooldown import Cooldown, Cooldowns, Snapshot
 from aod.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -153,3 +154,37 @@ def _moved(snapshot: Snapshot, later_ns: int) -> Snapshot:
     }
     opened_ns = tuple(opened_ns + later_ns for opened_ns in snapshot.opened_ns)
     return replace(snapshot, cooldowns=cooldowns, opened_ns=opened_ns)
+
+
+class Keeper:
+    """Keeps cooldowns and counts in the state file; without a directory it does nothing."""
+
+    def __init__(
+        self, directory: StateDirectory | None, cooldowns: Cooldowns, tally: Tally
+    ) -> None:
+        self._directory = directory
+        self._cooldowns = cooldowns
+        self._tally = tally
+        self._kept: tuple[Snapshot, Tally] | None = None
+        self._is_refused = False
+
+    def recall(self) -> None:
+        """Take over what an earlier run has left; blocks."""
+        if self._directory:
+            state = self._directory.load()
+            self._cooldowns.restore(state.cooldowns, state.moment.monotonic_ns)
+            self._tally.add(state.tally)
+
+    def keep(self) -> None:
+        """Write the file when something has changed; blocks. A refusal is logged once."""
+        present = (self._cooldowns.snapshot(), deepcopy(self._tally))
+        if not self._directory or present == self._kept:
+            return
+        try:
+            self._directory.save(*present)
+        except OSError as error:
+            if not self._is_refused:
+                log.error("state not kept, tried again each interval: %s", error)
+            self._is_refused = True
+            return
+        self._kept, self._is_refused = present, False

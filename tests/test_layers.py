@@ -35,7 +35,7 @@ LAYERS = (
     ),
     ("aod.control",),
     # Data.
-    ("aod.supervisor", "aod.watchdog"),
+    ("aod.supervisor", "aod.watchdog", "aod.status"),
     (
         "aod.config",
         "aod.audit",

@@ -35,8 +35,8 @@ def _rule(words: str, before: str, value: str) -> _Rule:
 _RULES = (
     # Hex dumps of packets: cifs prints them with traceSMB, a login's blobs among them.
     _rule(": ", r"(?<![\w])[0-9a-f]{8}: ", r"(?:[0-9a-f]{2} ){8}.*|(?:[0-9a-f]{8}[ \t]+){3}.*"),
-    # CONFIG_CIFS_DEBUG_DUMP_KEYS prints them into the kernel's log (d38de3c6156b), `smbinfo keys`
-    # and Samba's debug levels in the same form.
+    # CONFIG_CIFS_DEBUG_DUMP_KEYS prints four of them into the kernel's log at each login
+    # (generate_smb3signingkey in smb2transport.c); `smbinfo keys` and Samba look alike.
     _rule("key", r"key(?: value)?[ \t]{0,8}[:=]?[ \t]{0,8}(?:0x)?", _KEY_BYTES),
     _rule("authorization", rf"authorization{_ASSIGN}", r"""[^\n"']+"""),
     _rule("cookie", r"cookie:[ \t]*", r"""[^\n"']+"""),

@@ -324,7 +324,7 @@ _OF_HEADS = (
 )
 _OF_WORDS = (
     (rf"(?<![.-]){_BEFORE}{_KEY}=)(?P<value>{_QUOTED}|[^\s,;\"')\]]+)", _valued),
-    (rf"(?=[^\s.]{{0,256}}\.){_UNIT}", _with(lambda naming: naming.unit)),
+    (rf"(?<![.:\\@-])(?=[^\s.]{{0,256}}\.){_UNIT}", _with(lambda naming: naming.unit)),
     (
         rf"(?=[^\s@]{{0,256}}@)[\w.+$-]++(?:{_DOTTED_WORD}|[+$])*+(?:/{_DOTTED_WORD}++)?+@{_WORD}++(?:\.{_WORD}++)*",
         _user,

@@ -78,7 +78,8 @@ FOLDERS = frozenset(
 
 SYSTEM_ROOTS = re.compile(
     r"/(?:usr/(?!local/)|lib(?:32|64|x32)?/|s?bin/|proc/|sys/|boot/|dev/(?!mapper/|disk/|shm/|[^/]*/)"
-    r"|etc/(?:systemd|cifs-utils|request-key)|run/systemd/|build/|buildd/)"
+    r"|etc/(?:systemd|cifs-utils|request-key)|run/systemd/|build/|buildd/"
+    r"|var/log/(?:syslog|messages|kern\.log|journal/?)(?![\w./-]))"
 )
 """Paths that stay as they are; names that are known are replaced in them as well."""
 

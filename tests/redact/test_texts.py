@@ -1,14 +1,18 @@
 """Tests of what stands for a name in a line: aod.redact.texts, structure, naming, vocabulary."""
 
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from aod.names import parse_debug_data, parse_open_files
 from aod.redact.namemap import NameMap
 from aod.redact.naming import Naming
 from aod.redact.texts import LEFT_OUT, Text
 from aod.redact.vocabulary import Vocabulary, unmarked
 
+DATA = Path(__file__).parents[1] / "data"
 KERNEL = "kern  :info  : 2026-11-27T20:14:47,123456+00:00 "
 JOURNAL = "2026-11-27T20:14:47.123456+00:00 "
 
@@ -61,6 +65,7 @@ PLACES = [
 ]
 
 KEPT = [
+    "no /var/log/syslog or /var/log/messages: this system logs to the journal only",
     "wait_for_response+0x4b1/0xb20 [cifs]",
     "fs/smb/client/smb2pdu.c: SMB2_negotiate in rc = -11",
     "Linux version 6.1.0-56-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.147-1 (2025-08-02)",
@@ -188,6 +193,23 @@ def test_the_mark_of_a_truncated_file_stays() -> None:
     assert redact(text).endswith("\n[aod: truncated at 16 bytes]\n")
 
 
+@pytest.mark.parametrize("kernel", ["5.10", "6.1", "6.12", "6.18", "7.3"])
+def test_tables_of_every_kernel_keep_their_form_and_lose_their_names(kernel: str) -> None:
+    texts = [(DATA / table / f"{kernel}.txt").read_text() for table in ("debugdata", "open_files")]
+    names = NameMap()
+
+    told = [redact(text, names) for text in texts]
+
+    for before, after in zip(texts, told, strict=True):
+        assert [len(line.split(":")) for line in after.splitlines()] == [
+            len(line.split(":")) for line in before.splitlines()
+        ]
+        words = ("nas01", "example.org", "team files", "annual report", "été", "two  spaces")
+        assert [word for word in words if word in after] == []
+    assert parse_debug_data(told[0]).pending == parse_debug_data(texts[0]).pending
+    assert len([*parse_open_files(told[1])]) == len([*parse_open_files(texts[1])])
+
+
 def lines_of_open_files(columns: str, rows: Sequence[str]) -> str:
     return redact("\n".join([f"# Version:1\n# <tree id> {columns}", *rows, ""]))
 
@@ -212,6 +234,16 @@ def test_a_pseudonym_is_not_taken_for_a_name() -> None:
     assert redact(f"{KERNEL}nas01 server1 \\\\nas01\\x\n", names) == (
         f"{KERNEL}server1 server2 \\\\server1\\share1\n"
     )
+
+
+@pytest.mark.parametrize("unit", ["1.", "a.a-", "/a", "\\\\a", "a@", "a=", "0:", "a[1", "://a:"])
+def test_a_hostile_line_takes_time_in_proportion_to_its_length(unit: str) -> None:
+    begun_s = time.process_time()
+
+    redact(f"{KERNEL}{unit * 30_000}\n")
+
+    # Half a second each; a rule that was quadratic took 40 s.
+    assert time.process_time() - begun_s < 10
 
 
 def test_signs_that_mark_pseudonyms_cannot_be_smuggled_in() -> None:

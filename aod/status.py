@@ -1,0 +1,55 @@
+"""What the service manager and those who ask are told of the service: its condition in a line."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from aod import systemd
+from aod.tally import Tally
+
+
+class Status:
+    """Knows how the service is, and tells systemd of each change of its state.
+
+    `lost` is what went unseen since the start, by kind; `switched_off` names the components that
+    were given up.
+    """
+
+    def __init__(self, tally: Tally, switched_off: Callable[[], Sequence[str]]) -> None:
+        self.is_ready = False
+        self.lost: Mapping[str, int] = {}
+        self._tally = tally
+        self._switched_off = switched_off
+        self._condition = "starting"
+        self._complaint = ""
+
+    def __str__(self) -> str:
+        """Return the line that `systemctl status` shows."""
+        parts = [
+            self._condition,
+            f"{self._tally.incidents.total()} incidents",
+            f"{sum(self.lost.values())} lost",
+            f"last bundle {self._tally.last_bundle or 'none'}",
+        ]
+        if names := self._switched_off():
+            parts.append(f"switched off: {', '.join(names)}")
+        if self._complaint:
+            parts.append(self._complaint)
+        return "; ".join(parts)
+
+    def ready(self, condition: str) -> None:
+        """Tell that the service works, and how."""
+        self._condition, self.is_ready = condition, True
+        systemd.notify(f"READY=1\nSTATUS={self}")
+
+    def reloading(self) -> None:
+        """Tell that the config is being read anew; `reloaded` has to follow."""
+        systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def reloaded(self, complaint: str = "") -> None:
+        """Tell that the service works by the new config, or by the old one for this reason."""
+        self._complaint = complaint
+        systemd.notify(f"READY=1\nSTATUS={self}")
+
+    def stopping(self) -> None:
+        """Tell that the service ends."""
+        systemd.notify("STOPPING=1\nSTATUS=finishing open bundles")
