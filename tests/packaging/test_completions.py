@@ -23,13 +23,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def environment() -> dict[str, str]:
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
     """Return an environment in which `aod` is the one under test, and nothing is configured."""
-    return {"PATH": f"{AOD.parent}:{os.environ['PATH']}", "HOME": "/nowhere", "TERM": "dumb"}
+    return {"PATH": f"{AOD.parent}:{os.environ['PATH']}", "HOME": str(tmp_path), "TERM": "dumb"}
 
 
 @pytest.mark.tool("bash")
-def test_bash_completes_a_command(tool: str, files: Path) -> None:
+def test_bash_completes_a_command(tool: str, files: Path, environment: dict[str, str]) -> None:
     script = (
         f"source {files}/aod.bash; COMP_WORDS=(aod conf) COMP_CWORD=1;"
         '$(complete -p aod | sed "s/.*-F \\([^ ]*\\).*/\\1/") aod; echo "${COMPREPLY[*]}"'
@@ -37,7 +38,7 @@ def test_bash_completes_a_command(tool: str, files: Path) -> None:
 
     told = subprocess.run(
         [tool, "--norc", "-c", script],
-        env=environment(),
+        env=environment,
         capture_output=True,
         text=True,
         check=True,
@@ -47,12 +48,12 @@ def test_bash_completes_a_command(tool: str, files: Path) -> None:
 
 
 @pytest.mark.tool("fish")
-def test_fish_completes_an_option(tool: str, files: Path) -> None:
+def test_fish_completes_an_option(tool: str, files: Path, environment: dict[str, str]) -> None:
     script = f"source {files}/aod.fish; complete --do-complete 'aod trace --thr'"
 
     told = subprocess.run(
         [tool, "--no-config", "-c", script],
-        env=environment(),
+        env=environment,
         capture_output=True,
         text=True,
         check=True,
@@ -62,11 +63,13 @@ def test_fish_completes_an_option(tool: str, files: Path) -> None:
 
 
 @pytest.mark.tool("zsh")
-def test_zsh_completes_at_the_first_time_that_it_is_asked(tool: str, files: Path) -> None:
+def test_zsh_completes_at_the_first_time_that_it_is_asked(
+    tool: str, files: Path, environment: dict[str, str]
+) -> None:
     load = f"fpath=({files} $fpath); autoload -U compinit; compinit -u -D; PS1=; echo loa''ded\n"
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execve(tool, [tool, "-f", "-i"], environment())
+        os.execve(tool, [tool, "-f", "-i"], environment)
     try:
         os.write(terminal, load.encode())
         read_until(terminal, b"loaded")
