@@ -130,11 +130,15 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    config: Config, output: OutputDirectory, tracer: FakeTracer, **keys: Any
+    config: Config,
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    seconds: float = 20,
+    **keys: Any,
 ) -> AsyncIterator[Running]:
-    """Run a service, and stop it at the end."""
+    """Run a service for at most so many seconds, and stop it at the end."""
     orders = Orders()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
         service = Service(config, output, tracer.climb, **keys)
         group.create_task(service.run(orders))
         yield Running(await tracer.ring.watched, orders, service)

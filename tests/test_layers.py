@@ -53,6 +53,7 @@ LAYERS = (
     (
         "aod.capabilities",
         "aod.histogram",
+        "aod.memory",
         "aod.smb",
         "aod.clock",
         "aod.errors",

@@ -24,8 +24,10 @@ THREADS = 32
 
 def run(config: File = DEFAULT_FILE) -> None:
     """Watch the SMB mounts, and keep a bundle of evidence when something goes wrong."""
+    from aod import memory
     from aod.tracer import needs, rights
 
+    memory.settle()
     rights.hold_back()
     first = _load(config)
     needs.require_for_service()
