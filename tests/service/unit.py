@@ -11,6 +11,7 @@ from tests.vm.lab import Result
 
 NAME = "aod.service"
 CONFIG = "/etc/aod/config.yaml"
+_DROP_INS = f"/run/systemd/system/{NAME}.d"
 CIFS_IS_HERE = Path("/proc/fs/cifs").exists()
 """A container has the kernel of this machine."""
 
@@ -82,8 +83,9 @@ class Unit:
 
     def drop_in(self, name: str, text: str) -> None:
         """Add a drop-in to the unit."""
-        folder = f"/run/systemd/system/{NAME}.d"
-        self.shell.run(
-            f"mkdir -p {folder} && printf '%s\\n' {shlex.quote(text)} > {folder}/{name}.conf"
-            " && systemctl daemon-reload"
-        )
+        written = f"printf '%s\\n' {shlex.quote(text)} > {_DROP_INS}/{name}.conf"
+        self.shell.run(f"mkdir -p {_DROP_INS} && {written} && systemctl daemon-reload")
+
+    def drop_out(self, name: str) -> None:
+        """Take a drop-in away."""
+        self.shell.run(f"rm {_DROP_INS}/{name}.conf && systemctl daemon-reload")
