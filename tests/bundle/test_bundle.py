@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +25,11 @@ from aod.bundle import (
     read_member,
 )
 from tests import events
-from tests.disk import small_disk
 from tests.report import manifests
 
 STAMP = manifests.RAISED
 NAME = f"aod_{STAMP}"
 MANIFEST = {"format": 1, "state": "collecting"}
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Iterator[OutputDirectory]:
-    with OutputDirectory.open(tmp_path / "aod") as opened:
-        yield opened
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Iterator[OutputDirectory]:
-    """An output directory on a filesystem of 256 KiB."""
-    with small_disk(tmp_path / "tiny", kib=256) as mount, OutputDirectory.open(mount) as opened:
-        yield opened
 
 
 def names(output: OutputDirectory) -> list[str]:

@@ -3,33 +3,18 @@
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Semaphore
 
 import pytest
 
 from aod.bundle import Bundle, OutputDirectory, archive, files, read_manifest, read_member, recover
 from aod.report.summary import render
-from tests.disk import small_disk
 
 STAMP = 1763806988_123456789
 NAME = f"aod_{STAMP}"
 MANIFEST = {"format": 1, "state": "collecting"}
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Iterator[OutputDirectory]:
-    with OutputDirectory.open(tmp_path / "aod") as opened:
-        yield opened
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Iterator[OutputDirectory]:
-    """An output directory on a filesystem of 256 KiB."""
-    with small_disk(tmp_path / "tiny", kib=256) as mount, OutputDirectory.open(mount) as opened:
-        yield opened
 
 
 def names(output: OutputDirectory) -> list[str]:
