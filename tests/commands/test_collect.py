@@ -55,7 +55,7 @@ def capturing(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def wait_for_capture(folder: Path) -> None:
     """Return when tcpdump has sent its first bytes: the file is made for them."""
-    script = f"until [ -e {folder}/aod_*/tcpdump.pcap ]; do sleep 0.05; done"
+    script = f"until [ -e {folder}/aod_*/raw/tcpdump.pcap ]; do sleep 0.05; done"
     subprocess.run(["sh", "-c", script], check=True, timeout=30)
 
 
