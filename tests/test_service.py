@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -621,3 +622,18 @@ async def test_no_argument_of_the_program_that_is_told_stands_in_a_bundle(
     manifest = await only_manifest(output)
     assert manifest["config"]["notify"]["command"] == ["/usr/bin/true", "2 arguments left out"]
     assert "hunter2" not in json.dumps(manifest)
+
+
+async def test_usage_tells_what_becomes_of_each_component(
+    output: OutputDirectory, tracer: FakeTracer
+) -> None:
+    usage = await asyncio.to_thread((ROOT / "USAGE.md").read_text)
+    table = usage.partition("#### Supervision\n")[2].partition("\n#### ")[0]
+    told = set(re.findall(r"`([^`]+)`", table))
+
+    async with running(make_config(output.path), output, tracer) as runs:
+        components = set(runs.service._supervisor._components)
+
+    kinds = {re.sub("^detector .*", "detector NAME", name) for name in components}
+    assert kinds <= told
+    assert len(kinds) > 10
