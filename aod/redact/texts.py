@@ -37,6 +37,8 @@ _JOB = re.compile(
 _SESSION = re.compile(r"((?:New|Removed) session \S+(?: of user )?)(\S*)(.*)", re.S)
 _OPEN_FILES = re.compile(r"# <tree id>(?: <[^<>]+>)*")
 _COLUMN = re.compile(r"<([^<>]+)>")
+_UID = re.compile(r"[0-9]{1,10}")
+"""32 bits; of a longer number int() takes its time, and refuses it from 4300 digits on."""
 
 
 class Text:
@@ -130,7 +132,8 @@ class Text:
         return " ".join([*ids, self._structure.part(name, self._naming.file), *rest]) + "\n"
 
     def _id(self, column: str, text: str) -> str:
-        return str(self._naming.uid(int(text))) if column == "uid" and text.isdigit() else text
+        is_uid = column == "uid" and _UID.fullmatch(text)
+        return str(self._naming.uid(int(text))) if is_uid else text
 
     def _free(self, text: str) -> str:
         return self._structure.replace(text)

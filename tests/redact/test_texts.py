@@ -214,6 +214,14 @@ def lines_of_open_files(columns: str, rows: Sequence[str]) -> str:
     return redact("\n".join([f"# Version:1\n# <tree id> {columns}", *rows, ""]))
 
 
+def test_a_number_that_is_no_uid_stays_as_it_is() -> None:
+    digits = "9" * 5000
+
+    told = lines_of_open_files("<uid> <filename>", [f"0x1 {digits} a"])
+
+    assert digits in told
+
+
 def test_every_file_that_is_open_has_a_pseudonym_however_plain_its_name() -> None:
     told = lines_of_open_files("<uid> <filename>", ["0x1 1000 a", "0x1 0 data", "0x1 0 x y.txt"])
 
