@@ -90,7 +90,7 @@ class Naming:
         """Return what stands for a process; the kernel's own threads stay."""
         if not name or words.KERNEL_THREADS.fullmatch(name):
             return name
-        return self._names.pseudonym("process", name)
+        return self._names.pseudonym("process", name, doubtful=self._doubtful)
 
     def file(self, name: str) -> str:
         """Return what stands for a file; an ending that is a usual one stays."""

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from aod.redact.naming import UNIT_ENDINGS, Naming, plain
 from aod.redact.vocabulary import BEGIN, END
-from aod.redact.words import EXTENSIONS, PROGRAMS, PUBLIC_SITES, SYSTEM_ROOTS
+from aod.redact.words import CONFIG_KEYS, EXTENSIONS, PROGRAMS, PUBLIC_SITES, SYSTEM_ROOTS
 
 Name: TypeAlias = Callable[[str], str]
 Replace: TypeAlias = Callable[["Structure", re.Match[str]], str]
@@ -170,6 +170,8 @@ def _windows_user(structure: Structure, match: re.Match[str]) -> str:
 def _dotted(structure: Structure, match: re.Match[str]) -> str:
     """Take it for a file or for a host in its domain, by its ending; the kernel's sources stay."""
     text = match[0]
+    if CONFIG_KEYS.fullmatch(text):
+        return text
     ending = text.rpartition(".")[2].lower()
     if ending in _SOURCES or text.startswith(("org.freedesktop.", "fi.w1.", "cifs.")):
         return text

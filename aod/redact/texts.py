@@ -50,6 +50,7 @@ class Text:
         self._structure = Structure(naming)
         self._secrets = Secrets()
         self._is_kept = True
+        self._is_own = False
         self._columns: list[str] = []
 
     def redact(self, block: str) -> str:
@@ -79,7 +80,7 @@ class Text:
     def _kernel_line(self, facility: str, text: str) -> str:
         """Return a line of the kernel's buffer, into which other programs write as well."""
         if facility == "kern":
-            self._is_kept = True
+            self._is_kept, self._is_own = True, False
             return self._free(text)
         if match := _TAGGED.match(text):
             return self._message(match, text[match.end() :])
@@ -88,7 +89,7 @@ class Text:
 
     def _message(self, match: re.Match[str], text: str) -> str:
         program, pid = match["program"], match["pid"] or ""
-        self._is_kept = bool(PROGRAMS.fullmatch(program))
+        self._is_kept, self._is_own = bool(PROGRAMS.fullmatch(program)), program == "aod"
         if not self._is_kept:
             known = self._structure.part(program, self._naming.process)
             return f"{known}{pid}: {LEFT_OUT}\n"
@@ -136,4 +137,8 @@ class Text:
         return str(self._naming.uid(int(text))) if is_uid else text
 
     def _free(self, text: str) -> str:
-        return self._structure.replace(text)
+        """Return text without names; what aod itself has logged teaches none."""
+        if not self._is_own:
+            return self._structure.replace(text)
+        with self._naming.doubtful():
+            return self._structure.replace(text)

@@ -61,7 +61,8 @@ PLAIN = frozenset(
     volume volumes wait waited waiting warning was watch way web week well were what when where
     which while who will window with within without word work worker workers workgroup working
     world would write writing written www year yes you zero zone latency inflight manual credits
-    reconnect debugdata open_files dmesg journalctl syslogs smbinfo
+    reconnect debugdata open_files dmesg journalctl syslogs smbinfo journal cgroup freeze jsonl
+    modprobe
     """.split()  # noqa: SIM905 - a list of 700 words, one a line, is none that one reads
 )
 """Never taken for a name in free text; at its place in a path, a mount or an event it is."""
@@ -71,7 +72,7 @@ FOLDERS = frozenset(
     usr lib lib64 lib32 libexec bin sbin proc sys dev etc run var log tmp mnt media srv opt home
     root boot local share spool cache self fs cifs DebugData Stats open_files dfscache mountinfo
     mounts user system IPC$ snap kubelet kubernetes pods volumes kubernetes.io~csi mount
-    globalmount plugins aod krb5 samba
+    globalmount plugins aod krb5 samba journal
     """.split()  # noqa: SIM905 - as above
 )
 """Parts of a path that stay: the places that every system has."""
@@ -79,6 +80,7 @@ FOLDERS = frozenset(
 SYSTEM_ROOTS = re.compile(
     r"/(?:usr/(?!local/)|lib(?:32|64|x32)?/|s?bin/|proc/|sys/|boot/|dev/(?!mapper/|disk/|shm/|[^/]*/)"
     r"|etc/(?:systemd|cifs-utils|request-key)|run/systemd/|build/|buildd/"
+    r"|etc/aod/config\.yaml$|var/log/aod/audit\.jsonl(?:\.1)?$"
     r"|var/log/(?:syslog|messages|kern\.log|journal/?)(?![\w./-]))"
 )
 """Paths that stay as they are; names that are known are replaced in them as well."""
@@ -86,7 +88,7 @@ SYSTEM_ROOTS = re.compile(
 EXTENSIONS = frozenset(
     """
     7z accdb avi bak bin bmp bz2 c cfg conf csv dat db dmp doc docm docx dwg eml exe gif gz h
-    html ini iso jar java jpeg jpg js json ko lck ldb lnk lock log m4a mdb mdf mkv mov mp3 mp4
+    html ini iso jar java jpeg jpg js json jsonl ko lck ldb lnk lock log m4a mdb mdf mkv mov mp3 mp4
     mpg msg msi odp ods odt old one ost parquet part pdf php png ppt pptx ps1 pst pub py rar rtf
     sh so sql sqlite svg swp sys tar tgz tif tiff tmp txt url vhd vhdx vmdk wav webm wmv xls
     xlsb xlsm xlsx xml xz yaml yml zip zst
@@ -107,9 +109,9 @@ PUBLIC_SITES = re.compile(r"//(?:[a-z]+\.){0,2}(?:kernel|debian|freedesktop|samb
 KERNEL_THREADS = re.compile(
     r"(?:kworker|ksoftirqd|migration|cpuhp|irq|swapper|jbd2|writeback|kswapd\d+|kcompactd\d+"
     r"|cifsd|cifsiod|cifsoplockd|smb3decryptd|cifs-dfscache|kthreadd|khungtaskd|kauditd"
-    r"|oom_reaper|rcu_[a-z_]{1,12})(?:/.*)?|aod(?:-doctor)?"
+    r"|oom_reaper|rcu_[a-z_]{1,12})(?:/.*)?|aod(?:-doctor)?|modprobe"
 )
-"""Names of threads that stay."""
+"""Names of threads and processes that stay."""
 
 PROGRAMS = re.compile(
     r"kernel|systemd(?:-[a-z]+)?|aod|cifs\.(?:upcall|idmap)|mount\.(?:cifs|smb3)|request-key|key\.dns_resolver"
@@ -117,12 +119,18 @@ PROGRAMS = re.compile(
     r"|NetworkManager|nm-dispatcher|dhclient|dhcpcd|wpa_supplicant|connmand|dnsmasq|unbound"
     r"|chronyd|ntpd|ntpdate|firewalld|ifup|ifdown|multipathd|iscsid"
 )
-"""Programs whose lines of a log are kept: they tell of the system, the network and its logins."""
+"""Programs whose lines of a log are kept: the system, SMB, Kerberos, directories, the network."""
 
 UNITS = re.compile(
-    r"(?:-|system|user|machine|init|systemd-.*|session-\d+|dev-[a-z]d[a-z]\d*|.*\.target)"
+    r"(?:-|system|user|machine|init|aod|systemd-.*|session-\d+|dev-[a-z]d[a-z]\d*|.*\.target)"
 )
-"""Units that every system has, without their ending."""
+"""Units that every system has, and aod's, without their ending."""
+
+CONFIG_KEYS = re.compile(
+    r"guardian\.anomalies(?:\.[\w-]+)*|watcher\.actions|tcpdump\.snaplen"
+    r"|metrics\.(?:listen|textfile)|notify\.command"
+)
+"""Keys of aod's config that look like a host in its domain."""
 
 USERS = frozenset(
     """

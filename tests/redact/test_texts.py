@@ -66,6 +66,9 @@ PLACES = [
 
 KEPT = [
     "no /var/log/syslog or /var/log/messages: this system logs to the journal only",
+    "/etc/aod/config.yaml:50: guardian.anomalies.latency.default_threshold_ms: 0 to 86400000",
+    "/etc/aod/config.yaml:9: watcher.actions: names no action; metrics.listen: no address",
+    "cannot write /var/log/aod/audit.jsonl: aod.service: stopping",
     "wait_for_response+0x4b1/0xb20 [cifs]",
     "fs/smb/client/smb2pdu.c: SMB2_negotiate in rc = -11",
     "Linux version 6.1.0-56-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.147-1 (2025-08-02)",
@@ -175,6 +178,32 @@ LOGS = [
 @pytest.mark.parametrize("stamp", [JOURNAL, "Nov 27 20:14:47 "])
 def test_a_line_of_a_log_is_kept_by_its_program(stamp: str, line: str, expected: str) -> None:
     assert redact(f"{stamp}{line}\n") == f"{stamp}{expected}\n"
+
+
+# What a name taught once is replaced in the second line, which holds plain words only.
+TAUGHT = [
+    ("systemd-journald[9]: Journal (/run/log/journal/9f) is full", "mounted without journal"),
+    ("systemd-journald[9]: x /run/log/journal/9f", "client request to flush runtime journal"),
+    ("kernel: CPU: 0 PID: 1 Comm: modprobe Not tainted", "(modprobe cifs, or mount a share)"),
+    ("kernel: x /mnt/cgroup/freeze/a", "a cgroup is told to freeze"),
+    ("aod[7]: cannot open /srv/Ablage/x", "an Ablage of papers"),
+    ("aod[7]: x\n  goes on /srv/Ablage/x", "an Ablage of papers"),
+]
+
+
+@pytest.mark.parametrize(("line", "free"), TAUGHT)
+def test_plain_words_and_lines_of_aod_teach_no_name(line: str, free: str) -> None:
+    told = redact(f"{JOURNAL}plex {line}\n{JOURNAL}plex kernel: {free}\n")
+
+    assert told.endswith(f" kernel: {free}\n")
+
+
+def test_a_name_in_a_line_of_aod_is_replaced() -> None:
+    line = r"aod[7]: unit=pay.service comm=payd file=/srv/Ablage/x on \\nas01\media"
+
+    assert redact(f"{JOURNAL}plex {line}\n").partition(" aod")[2] == (
+        r"[7]: unit=unit1.service comm=process1 file=/srv/folder1/file1 on \\server2\share1" "\n"
+    )
 
 
 def test_what_goes_on_in_lines_of_its_own_goes_with_its_program() -> None:
