@@ -14,6 +14,7 @@ import subprocess
 import sys
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 TIMEOUT_S = 8
@@ -38,7 +39,10 @@ def main() -> None:
     if options.detach:
         detach(options.systemd_run, options.url_file, bundle)
     else:
-        upload(bundle, options.url_file, DETACHED_S if options.bundle else TIMEOUT_S)
+        try:
+            upload(bundle, options.url_file, DETACHED_S if options.bundle else TIMEOUT_S)
+        except (OSError, HTTPException) as error:  # any answer but 2xx among them
+            sys.exit(f"{bundle.name} not uploaded: {error}")
 
 
 def from_notice(notice: dict[str, str]) -> Path | None:
@@ -63,12 +67,19 @@ def upload(bundle: Path, url_file: Path, timeout_s: float) -> None:
         }
         request = urllib.request.Request(url, file, headers, method="PUT")  # noqa: S310 - as above
         with urllib.request.urlopen(request, timeout=timeout_s):  # noqa: S310 - as above
-            pass  # any answer but 2xx raises
+            pass
 
 
 def detach(systemd_run: str, url_file: Path, bundle: Path) -> None:
-    """Have systemd do it: what aod starts is ended after 10 s."""
-    limits = ["--quiet", "--collect", "--no-block", f"--property=RuntimeMaxSec={DETACHED_S}"]
+    """Have systemd do it, in a unit `aod-upload-TIME`: what aod starts is ended after 10 s."""
+    unit = "aod-upload-" + bundle.name.removeprefix("aod_").removesuffix(".tar.zst")
+    limits = [
+        "--quiet",
+        "--collect",
+        "--no-block",
+        f"--unit={unit}",
+        f"--property=RuntimeMaxSec={DETACHED_S}",
+    ]
     again = [str(Path(__file__).resolve()), "--url-file", str(url_file), "--bundle", str(bundle)]
     try:
         subprocess.run([systemd_run, *limits, "--", *again], timeout=TIMEOUT_S, check=True)

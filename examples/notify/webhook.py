@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 TIMEOUT_S = 8
@@ -23,15 +24,23 @@ def main() -> None:
     )
     options = parser.parse_args()
     notice = json.load(sys.stdin)
-    url = options.url_file.read_text().strip()
+    try:
+        post(notice, options.url_file, as_text=options.text)
+    except (OSError, HTTPException) as error:  # any answer but 2xx among them
+        sys.exit(f"notice not posted: {error}")
+
+
+def post(notice: dict[str, str], url_file: Path, *, as_text: bool) -> None:
+    """Post the notice, or a text of it."""
+    url = url_file.read_text().strip()
     if not url.startswith(("https://", "http://")):
-        sys.exit(f"{options.url_file} holds no http address")
-    body = {"text": text_of(notice)} if options.text else notice
+        sys.exit(f"{url_file} holds no http address")
+    body = {"text": text_of(notice)} if as_text else notice
     request = urllib.request.Request(  # noqa: S310 - checked above
         url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
     )
     with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310 - checked above
-        pass  # any answer but 2xx raises
+        pass
 
 
 def text_of(notice: dict[str, str]) -> str:

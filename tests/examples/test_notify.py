@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -120,6 +121,42 @@ async def test_a_server_that_refuses_is_a_failure(
     assert told.count("HTTP Error 500") == 1
 
 
+def refusing_url() -> str:
+    """Return an address that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        return f"http://127.0.0.1:{nobody.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("webhook.py", "notice not posted: <urlopen error [Errno 111] Connection refused>"),
+        ("upload.py", "aod_0000000000000000001.tar.zst not uploaded: <urlopen error [Errno 111]"),
+    ],
+)
+async def test_a_server_that_is_down_is_told_in_one_sentence(
+    tmp_path: Path, told: Told, name: str, sentence: str
+) -> None:
+    file = url_file(tmp_path, refusing_url())
+
+    done = await tell(tmp_path, name, notice(bundle(tmp_path)), "--url-file", file)
+
+    assert done["exit_code"] == 1
+    assert (told.count(sentence), told.count("Traceback")) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["webhook.py", "upload.py"])
+async def test_an_address_that_cannot_be_read_is_told_in_one_sentence(
+    tmp_path: Path, told: Told, name: str
+) -> None:
+    nowhere = str(tmp_path / "none")
+
+    done = await tell(tmp_path, name, notice(bundle(tmp_path)), "--url-file", nowhere)
+
+    assert done["exit_code"] == 1
+    assert (told.count("[Errno 2] No such file"), told.count("Traceback")) == (1, 0)
+
+
 async def test_an_address_that_is_no_http_is_refused(tmp_path: Path, told: Told) -> None:
     file = url_file(tmp_path, "file:///etc/shadow")
 
@@ -216,5 +253,6 @@ async def test_a_detached_upload_is_one_that_systemd_runs(tmp_path: Path, server
     child = await asyncio.create_subprocess_exec(program, *arguments[arguments.index("--") + 2 :])
 
     assert await child.wait() == 0
+    assert "--unit=aod-upload-0000000000000000001" in arguments
     assert program == str(tmp_path / "upload.py")
     assert server.requests[0][1] == "/aod_0000000000000000001.tar.zst"
