@@ -34,7 +34,7 @@ def _group(group: Any, name: str) -> Iterator[str]:
 def _command(command: Any, name: str) -> Iterator[str]:
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     options = [each for each in command.params if each.param_type_name == "option"]
-    yield f".Ss aod {name} " + " ".join(each.name.upper() for each in arguments)
+    yield f".Ss aod {name} " + " ".join(map(_argument, arguments))
     yield _prose(command.help)
     if not options:
         return
@@ -46,6 +46,11 @@ def _command(command: Any, name: str) -> Iterator[str]:
         yield f".It {flags}{value}"
         yield _prose(option.help or "")
     yield ".El"
+
+
+def _argument(argument: Any) -> str:
+    words = argument.name.upper() + (" ..." if argument.nargs == -1 else "")
+    return words if argument.required else f"[{words}]"
 
 
 def _prose(text: str) -> str:

@@ -17,11 +17,16 @@ DEFAULT_DIRECTORY = Path("/var/log/aod")
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", help=f"Config that names the output directory (default: {DEFAULT_FILE})."
+        "--config",
+        metavar="FILE",
+        help=f"Config that names the output directory (default: {DEFAULT_FILE}).",
     ),
 ]
 DirectoryOption = Annotated[
-    Path | None, typer.Option("--dir", help=f"Output directory (default: {DEFAULT_DIRECTORY}).")
+    Path | None,
+    typer.Option(
+        "--dir", metavar="DIRECTORY", help=f"Output directory (default: {DEFAULT_DIRECTORY})."
+    ),
 ]
 
 

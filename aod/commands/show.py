@@ -16,7 +16,9 @@ def show(
     config: ConfigOption = None,
     directory: DirectoryOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
-    file: Annotated[str | None, typer.Option("--file", help="Print this file of it.")] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", metavar="NAME", help="Print this file of it.")
+    ] = None,
 ) -> None:
     """Print a bundle's summary, its manifest, or one of its files."""
     from aod.bundle import MANIFEST, read_member

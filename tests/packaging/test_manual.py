@@ -28,6 +28,23 @@ def test_it_has_every_option_of_a_command(name: str) -> None:
     assert all(each.help.split(".")[0].split("\n")[0] in part for each in options)
 
 
+def test_an_argument_that_may_be_left_out_is_told_as_such() -> None:
+    assert ".Ss aod names [PSEUDONYMS ...]\n" in PAGE
+    assert ".Ss aod show BUNDLE\n" in PAGE
+
+
+@pytest.mark.parametrize("name", ["list", "show", "doctor", "run", "config show"])
+def test_a_config_is_a_file_in_every_command(name: str) -> None:
+    part = PAGE.partition(f".Ss aod {name}")[2].partition(".Ss ")[0]
+
+    assert ".It Fl \\-config Ar FILE\n" in part
+
+
+@pytest.mark.parametrize("signal", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"])
+def test_it_tells_every_signal(signal: str) -> None:
+    assert f".Dv {signal}" in PAGE.partition(".Sh SIGNALS")[2].partition(".Sh ")[0]
+
+
 def test_it_bears_the_day_of_the_build() -> None:
     assert ".Dd November 18, 2026\n" in PAGE
 
