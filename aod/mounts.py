@@ -31,6 +31,8 @@ class Mount:
     server: str = ""
     share: str = ""
     dialect: str = ""
+    is_held_shut: bool = False
+    """Read-only though its filesystem is not, as ProtectSystem= of systemd.exec(5) makes it."""
 
     @property
     def is_cifs(self) -> bool:
@@ -80,7 +82,16 @@ def _parse(line: str) -> Mount | None:
     source = unescape(kind[1])
     server, share = _server_and_share(source)
     mount_point = PurePosixPath(unescape(place[4]))
-    return Mount(mount_point, source, kind[0], place[2], server, share, _dialect(kind[2:]))
+    return Mount(
+        mount_point,
+        source,
+        kind[0],
+        place[2],
+        server,
+        share,
+        _dialect(kind[2:]),
+        is_held_shut="ro" in place[5].split(",") and "rw" in ",".join(kind[2:]).split(","),
+    )
 
 
 def _dialect(options: list[str]) -> str:

@@ -18,6 +18,11 @@ def runtime_directory(environ: Mapping[str, str] = os.environ) -> Path:
     return _first(environ, "RUNTIME_DIRECTORY", RUNTIME)
 
 
+def is_made_at_start(directory: Path, environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether it is one of LOGS_DIRECTORY: systemd makes it at each start of the service."""
+    return str(directory) in environ.get("LOGS_DIRECTORY", "").split(":")
+
+
 def _first(environ: Mapping[str, str], variable: str, default: Path) -> Path:
     """Return the first of the directories that systemd names, split by colons."""
     named = environ.get(variable, "").partition(":")[0]

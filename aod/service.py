@@ -36,7 +36,7 @@ from aod.manifest import describe_events, describe_versions
 from aod.metrics import Exposure, Operations, Reading
 from aod.names import Names, Upkeep
 from aod.notify import Notify
-from aod.places import runtime_directory, state_directory
+from aod.places import is_made_at_start, runtime_directory, state_directory
 from aod.report.summary import render
 from aod.state import Keeper, StateDirectory
 from aod.status import Status
@@ -113,7 +113,9 @@ class Service:
         self._cooldowns = make_cooldowns(config)
         self._keeper = Keeper(state, self._cooldowns, self._tally)
         self._supervisor = Supervisor(self._tally.restarts)
-        self._status = Status(self._tally, lambda: self._supervisor.switched_off)
+        self._status = Status(
+            self._tally, lambda: self._supervisor.switched_off, lambda: output.complaint
+        )
         self._audit = Audit(output.fd, config.audit.enabled, _audit_bytes(config))
         self._names = Names()
         self._upkeep = Upkeep(self._names)
@@ -215,8 +217,11 @@ class Service:
         return [tracer, Component("open requests", self._watch_open_requests)]
 
     def _background(self, orders: Orders) -> list[Component]:
-        """Return what serves the stages: none of it ends the service."""
+        """Return what serves the stages: none of it but the output directory ends the service."""
+        watch_output = Component("output directory", self._watch_output)
+        watch_output.is_hopeless = lambda error: isinstance(error, SurroundingsError)
         return [
+            watch_output,
             Component("cleanup", self._clean_up, Policy.LASTING, Pulse(SLOW_STEP_S)),
             Component("ledger", self._watch_ledger, Policy.LASTING),
             Component("counters", self._make_room, Policy.LASTING),
@@ -287,6 +292,15 @@ class Service:
                 log.error("cleanup failed, tried again later: %s", error)
             await asyncio.sleep(self._config.cleanup.cleanup_interval_sec)
 
+    async def _watch_output(self, _: Pulse) -> None:
+        """Fail when a new start brings back the directory, and nothing else does."""
+        if not is_made_at_start(self._output.path):
+            return
+        cut_off, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._output.on_cut_off = partial(loop.call_soon_threadsafe, cut_off.set)
+        await cut_off.wait()
+        raise SurroundingsError(self._output.complaint)
+
     def _tidy(self) -> None:
         self._output.follow()
         self.recover()
@@ -345,6 +359,7 @@ class Service:
             "output": str(self._output.path),
             "config_sha256": self._config.fingerprint(),
             "status": str(self._status),
+            "complaints": self._status.complaints,
         }
 
     async def _reload_when_told(self, orders: Orders, pulse: Pulse) -> None:

@@ -11,14 +11,20 @@ class Status:
     """Knows how the service is, and tells systemd of each change of its state.
 
     `lost` is what went unseen since the start, by kind; `switched_off` names the components that
-    were given up.
+    were given up, `output` tells why nothing can be written, "" when all is well.
     """
 
-    def __init__(self, tally: Tally, switched_off: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        switched_off: Callable[[], Sequence[str]],
+        output: Callable[[], str] = str,
+    ) -> None:
         self.is_ready = False
         self.lost: Mapping[str, int] = {}
         self._tally = tally
         self._switched_off = switched_off
+        self._output = output
         self._condition = "starting"
         self._complaint = ""
 
@@ -30,11 +36,14 @@ class Status:
             f"{sum(self.lost.values())} lost",
             f"last bundle {self._tally.last_bundle or 'none'}",
         ]
-        if names := self._switched_off():
-            parts.append(f"switched off: {', '.join(names)}")
-        if self._complaint:
-            parts.append(self._complaint)
-        return "; ".join(parts)
+        return "; ".join((*parts, *self.complaints))
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """What is not as it should be, and stays so until somebody mends it."""
+        names = ", ".join(self._switched_off())
+        off = f"switched off: {names}" if names else ""
+        return tuple(text for text in (off, self._output(), self._complaint) if text)
 
     def ready(self, condition: str) -> None:
         """Tell that the service works, and how."""

@@ -33,6 +33,21 @@ def small_disk(path: Path, kib: int) -> Iterator[Path]:
         subprocess.run(["umount", str(path)], check=True)
 
 
+@contextmanager
+def held_shut(path: Path) -> Iterator[Callable[[str], None]]:
+    """Mount a directory onto itself, as systemd does; give what makes this mount `ro` or `rw`.
+
+    Its filesystem stays as it is. The test is skipped where that is not allowed.
+    """
+    command = ["mount", "--bind", str(path), str(path)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False).returncode:
+        pytest.skip("only root can mount a directory")
+    try:
+        yield lambda option: remount(path, f"bind,{option}")
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
 def remount(path: Path, option: str) -> None:
     """Make a mounted filesystem `ro` or `rw`."""
     subprocess.run(["mount", "-o", f"remount,{option}", str(path)], check=True)

@@ -53,6 +53,7 @@ async def test_the_status_names_process_directory_and_config(
     assert (answer["pid"], answer["output"]) == (os.getpid(), str(output.path))
     assert answer["config_sha256"] == config.fingerprint()
     assert answer["status"].startswith("watching SMB operations; 0 incidents")
+    assert answer["complaints"] == []
 
 
 async def test_a_sample_is_that_of_the_services_tracer(

@@ -69,3 +69,15 @@ def test_a_path_lies_on_the_deepest_and_last_mount(path: str, source: str) -> No
 
 def test_without_a_root_a_path_lies_on_no_mount() -> None:
     assert mount_of("/var", cifs_mounts(MOUNTINFO)) is None
+
+
+@pytest.mark.parametrize(
+    ("mount", "filesystem", "expected"),
+    [("ro,relatime", "rw", True), ("ro,relatime", "ro", False), ("rw", "ro", False)],
+)
+def test_a_mount_that_is_read_only_on_a_filesystem_that_is_not_is_held_shut(
+    mount: str, filesystem: str, expected: bool
+) -> None:
+    (found,) = all_mounts(f"1 0 8:1 / / {mount} - ext4 /dev/sda1 {filesystem},errors=remount-ro")
+
+    assert found.is_held_shut is expected

@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from aod.places import RUNTIME, STATE, runtime_directory, state_directory
+import pytest
+
+from aod.places import RUNTIME, STATE, is_made_at_start, runtime_directory, state_directory
 
 
 def test_systemd_names_the_directories() -> None:
@@ -16,3 +18,13 @@ def test_without_systemd_they_are_the_usual_ones() -> None:
 
 def test_a_relative_directory_is_not_taken() -> None:
     assert state_directory({"STATE_DIRECTORY": "state"}) == STATE
+
+
+@pytest.mark.parametrize(
+    ("directory", "expected"), [("/var/log/aod", True), ("/srv/aod", True), ("/var/log", False)]
+)
+def test_systemd_makes_the_logs_directories_at_each_start(directory: str, expected: bool) -> None:
+    environ = {"LOGS_DIRECTORY": "/var/log/aod:/srv/aod"}
+
+    assert is_made_at_start(Path(directory), environ) is expected
+    assert not is_made_at_start(Path(directory), {})

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -37,10 +38,12 @@ from aod.smb import Command as Smb
 from aod.tracer import module
 from aod.tracer.own import OwnProcesses
 from tests.conftest import Collect, Notes, Told, make_config, names_in
+from tests.disk import held_shut
 from tests.events import MS, make
 from tests.fakes import FakeTracer, all_manifests, only_manifest, running, slow
 
 Script = dict[str, Collect]
+CutOff = tuple[OutputDirectory, Callable[[str], None]]
 ROOT = Path(__file__).parent.parent
 
 
@@ -153,6 +156,45 @@ async def test_a_directory_that_is_removed_is_made_anew_with_its_audit_log(
     assert (await only_manifest(output))["state"] == "sealed"
     notes = [json.loads(line) for line in (output.path / "audit.jsonl").read_text().splitlines()]
     assert "stop" in {note["event"] for note in notes}
+
+
+@pytest.fixture
+def cut_off(tmp_path: Path) -> Iterator[CutOff]:
+    """A directory that is gone and cannot be made anew, and what lets it be made."""
+    with held_shut(tmp_path) as make, OutputDirectory.open(tmp_path / "logs") as output:
+        output.path.rmdir()
+        make("ro")
+        yield output, make
+        make("rw")
+
+
+async def test_a_directory_that_only_a_new_start_brings_back_ends_the_service(
+    cut_off: CutOff, tracer: FakeTracer, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, _ = cut_off
+    monkeypatch.setenv("LOGS_DIRECTORY", str(output.path))
+    service = Service(make_config(output.path), output, tracer.climb)
+
+    with pytest.raises(SurroundingsError, match="cannot write to the output directory"):
+        await asyncio.wait_for(service.run(Orders()), 20)
+
+    assert told.count("component given up, aod ends component=output directory") == 1
+
+
+async def test_without_systemd_it_is_told_by_status_until_it_is_mended(
+    cut_off: CutOff, tracer: FakeTracer, script: Script, told: Told
+) -> None:
+    output, make = cut_off
+    async with running(make_config(output.path), output, tracer) as runs:
+        await told.until("cleanup failed")
+        complaints = runs.service._status.complaints
+        await asyncio.to_thread(make, "rw")
+        runs.send(slow())
+        await told.until("bundle sealed")
+        mended = runs.service._status.complaints
+
+    assert [each.startswith("cannot write to the output") for each in complaints] == [True]
+    assert mended == ()
 
 
 async def test_what_the_disk_did_not_let_seal_is_sealed_by_the_clean_up(

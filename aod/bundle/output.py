@@ -12,7 +12,7 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from aod import private
 from aod.bundle import files
 from aod.bundle.room import Reservations
 from aod.errors import SurroundingsError
+from aod.mounts import all_mounts, mount_of
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,10 @@ class OutputDirectory:
         self.reservations = Reservations()
         self.troubled: set[str] = set()
         """Leftovers that could not be dealt with, and were told."""
+        self.complaint = ""
+        """Why nothing can be written to it, as the last `follow` found."""
+        self.on_cut_off: Callable[[], object] = lambda: None
+        """Called by `follow`, in its thread, when only a new start of the process mends that."""
         self._is_locked = False
         self._following = threading.Lock()
 
@@ -115,21 +120,22 @@ class OutputDirectory:
 
         It is made when there is none, and claimed when the one before was. The descriptor
         keeps its number, so that whoever holds it follows; open bundles stay with the one that
-        they are in. Raises OSError when it is not to be had: a link, a share, another aod's.
+        they are in. Raises OSError when it is not to be had (a link, a share, another aod's) or
+        read-only; `complaint` then has the reason.
         """
         with self._following:
-            _refuse_share(self.path)
-            if self._is_at_path():
-                return False
-            was = "replaced" if os.path.lexists(self.path) else "removed"
             try:
-                self._take_over()
-            except SurroundingsError as error:
-                code = getattr(error.__cause__, "errno", None) or errno.EIO
-                raise OSError(code, str(error)) from error
-        behind = ",".join(sorted(self.open_names)) or "none"
-        log.warning("output directory was %s: path=%s left_behind=%s", was, self.path, behind)
-        return True
+                is_another = self._catch_up()
+                self._refuse_read_only()
+            except OSError as error:
+                self.complaint = error.strerror or str(error)
+                if error.errno != errno.EROFS or not _is_held_shut(self.path):
+                    raise
+                self.complaint = _cut_off(self.path)
+                self.on_cut_off()
+                raise OSError(errno.EROFS, self.complaint) from error
+            self.complaint = ""
+        return is_another
 
     def is_open(self, name: str) -> bool:
         """Tell whether a bundle's directory is being collected into, by whichever process."""
@@ -208,6 +214,25 @@ class OutputDirectory:
     ) -> None:
         self.close()
 
+    def _catch_up(self) -> bool:
+        _refuse_share(self.path)
+        if self._is_at_path():
+            return False
+        was = "replaced" if os.path.lexists(self.path) else "removed"
+        try:
+            self._take_over()
+        except SurroundingsError as error:
+            code = getattr(error.__cause__, "errno", None) or errno.EIO
+            raise OSError(code, str(error)) from error
+        behind = ",".join(sorted(self.open_names)) or "none"
+        log.warning("output directory was %s: path=%s left_behind=%s", was, self.path, behind)
+        return True
+
+    def _refuse_read_only(self) -> None:
+        if os.statvfs(self.fd).f_flag & os.ST_RDONLY:
+            reason = f"cannot write to the output directory {self.path}: it is mounted read-only"
+            raise OSError(errno.EROFS, reason)
+
     def _is_at_path(self) -> bool:
         try:
             there = self.path.lstat()
@@ -277,6 +302,21 @@ def _refuse_share(path: Path) -> None:
 
     for problem in share_problems(path, MOUNTINFO.read_text(errors="surrogateescape")):
         raise OSError(errno.EREMOTE, problem)
+
+
+def _is_held_shut(path: Path) -> bool:
+    from aod.config.outputdir import resolved  # lazy: pydantic is slow to load
+
+    mounts = all_mounts(MOUNTINFO.read_text(errors="surrogateescape"))
+    mount = mount_of(resolved(path, mounts), mounts)
+    return mount is not None and mount.is_held_shut
+
+
+def _cut_off(path: Path) -> str:
+    return (
+        f"cannot write to the output directory {path}: it was removed or replaced, and a new one "
+        "is read-only for the unit that runs (make it, and restart aod)"
+    )
 
 
 def _is_bundle_name(name: str) -> bool:

@@ -1,5 +1,6 @@
 """Tests of aod.output."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 from aod.bundle.files import names
 from aod.bundle.output import Entry, OutputDirectory
 from aod.errors import SurroundingsError
+from tests.disk import held_shut, remount, small_disk
 
 STAMP = 1763806988_123456789
 NAME = f"aod_{STAMP}"
@@ -222,3 +224,52 @@ def test_another_filesystem_that_is_mounted_over_it_is_followed(output: OutputDi
     assert followed == [True, []]
     assert output.follow()
     assert names(output.fd) == ["below"]
+
+
+@pytest.mark.parametrize("was", ["removed", "replaced"])
+def test_a_directory_that_only_this_process_cannot_make_anew_is_told_as_cut_off(
+    tmp_path: Path, was: str
+) -> None:
+    with held_shut(tmp_path) as make, OutputDirectory.open(tmp_path / "aod") as output:
+        output.path.rmdir()
+        if was == "replaced":
+            output.path.mkdir(mode=0o700)
+        make("ro")
+        told: list[str] = []
+        output.on_cut_off = lambda: told.append(output.complaint)
+
+        with pytest.raises(OSError, match="it was removed or replaced") as refused:
+            output.follow()
+
+        assert refused.value.errno == errno.EROFS
+        assert told == [output.complaint] == [refused.value.strerror]
+        make("rw")
+        output.follow()
+        assert output.complaint == ""
+
+
+def test_a_disk_that_is_read_only_for_all_is_told_and_not_as_cut_off(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk, OutputDirectory.open(disk / "aod") as output:
+        remount(disk, "ro")
+        output.on_cut_off = lambda: pytest.fail("a new start does not mend a disk")
+
+        with pytest.raises(OSError, match="it is mounted read-only"):
+            output.follow()
+
+        assert "it is mounted read-only" in output.complaint
+
+
+def test_what_keeps_the_directory_away_is_a_complaint_until_it_is_mended(
+    output: OutputDirectory,
+) -> None:
+    output.path.rmdir()
+    output.path.touch()
+    with pytest.raises(OSError, match="set aod_output_dir"):
+        output.follow()
+    complaint = output.complaint
+    output.path.unlink()
+
+    output.follow()
+
+    assert complaint.startswith(f"cannot open the output directory {output.path}")
+    assert not output.complaint

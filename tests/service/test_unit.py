@@ -143,6 +143,23 @@ def test_however_often_it_is_killed_it_comes_back(unit: Unit) -> None:
     assert unit.show("SubState") == "running"
 
 
+@pytest.mark.parametrize("made_anew", ["", " && install -d -m 700 /var/log/aod"])
+def test_an_output_directory_that_is_removed_comes_back(unit: Unit, made_anew: str) -> None:
+    unit.drop_in("again", "[Service]\nRestartSec=100ms")
+    before = unit.show("MainPID")
+
+    unit.shell.run(f"rm -r /var/log/aod{made_anew}")
+    unit.collect()
+    unit.wait_for("component given up, aod ends component=output directory")
+    unit.wait_until("NRestarts", "1")
+    unit.wait_until("ActiveState", "active")
+
+    unit.collect()
+    bundle = unit.sealed("manual")["AOD_BUNDLE"]
+    assert unit.shell.run(f"aod show {bundle}").code == 0
+    assert unit.show("MainPID") != before
+
+
 @pytest.mark.parametrize("option", ["--force-confold", "--force-confdef"])
 def test_an_upgrade_keeps_the_config_that_was_edited(
     unit: Unit, machine: Container, next_package: Path, option: str
