@@ -25,7 +25,7 @@ def examine() -> Iterator[Finding] | None:
 def _findings(service: Client, told: Mapping[str, Any]) -> Iterator[Finding]:
     status = service.status
     text = f"runs as process {status['pid']}, bundles in {status['output']}: {status['status']}"
-    yield Finding(State.OK, "service", text)
+    yield Finding(State.WARNING if status["complaints"] else State.OK, "service", text)
     if told.get("probes"):
         yield from probes.findings(told)
     yield _books(Ledger(**told["ledger"]))

@@ -1,0 +1,41 @@
+"""What aod doctor says of the service that runs beside it."""
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from aod.doctor import service
+from aod.doctor.finding import State
+from aod.events import Count
+from aod.tracer.ledger import ledger_of
+
+
+class Asked:
+    """Stands in for the socket's Client."""
+
+    def __init__(self, *complaints: str) -> None:
+        status = "; ".join(("watching SMB operations", *complaints))
+        told = {"pid": 7, "output": "/var/log/aod", "status": status}
+        self.status: dict[str, Any] = {**told, "complaints": complaints}
+
+    def ask(self, request: str) -> dict[str, Any]:
+        assert request == "tracer"
+        ledger = ledger_of(dict.fromkeys(Count, 0), 0, 0)
+        return {"probes": [], "ledger": asdict(ledger), "lost": {"events": 0}}
+
+
+@pytest.mark.parametrize(
+    ("complaints", "state"), [((), State.OK), (("switched off: audit",), State.WARNING)]
+)
+def test_a_service_that_complains_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, complaints: tuple[str, ...], state: State
+) -> None:
+    monkeypatch.setattr(service, "find", lambda: Asked(*complaints))
+
+    found = service.examine()
+
+    assert found
+    first = next(found)
+    assert (first.subject, first.state) == ("service", state)
+    assert first.text.endswith("; ".join(("watching SMB operations", *complaints)))
