@@ -33,29 +33,36 @@ def collect(
 
     A service that uses the same directory makes it, with the requests that are open now.
     """
-    from aod.config import load
+    from aod.config import is_there, load
+    from aod.control import find
+    from aod.errors import ConfigError
 
-    loaded = load(config, os.environ, guarded=True)
-    if service := _service_of(loaded.aod_output_dir):
+    service = find()
+    try:
+        loaded = load(config, os.environ, guarded=True)
+    except ConfigError:
+        # The service works by the config that it has taken over, however bad the file is now.
+        if not service or not (is_there(config) or config == DEFAULT_FILE):
+            raise
+        told = "aod: the config has problems (aod config check): the running service collects"
+        typer.echo(told, err=True)
+        typer.echo(_ask(service, reason))
+        return
+    if service and _keeps_in(service, loaded.aod_output_dir):
         typer.echo(_ask(service, reason))
         return
     _collect_here(loaded, reason)
 
 
-def _service_of(output: Path) -> "Client | None":
-    """Return the running service when it keeps its bundles in this directory."""
-    from aod.control import find
-
-    service = find()
-    if not service:
-        return None
+def _keeps_in(service: "Client", output: Path) -> bool:
+    """Return whether the running service keeps its bundles in this directory."""
     try:
         is_same = output.samefile(service.status["output"])
     except OSError:  # one of them is not there (any more)
         is_same = False
     if not is_same:
         log.info("the running service keeps its bundles in %s", service.status["output"])
-    return service if is_same else None
+    return is_same
 
 
 def _ask(service: "Client", reason: str) -> str:

@@ -76,8 +76,9 @@ def left_out(others: Sequence[str]) -> str:
 def output_path(config: Path | None, directory: Path | None) -> Path:
     """Return the output directory of --dir, else of the config, else the default one.
 
-    Without --config that is the config of `aod run` where there is one, or AOD_OUTPUT_DIR.
-    Raises ConfigError when both options are given or the config is bad.
+    Without --config that is the config of `aod run` where there is one, or AOD_OUTPUT_DIR. One
+    with problems is told on stderr, and the bundles are those of the service, or the default's.
+    Raises ConfigError when both options are given or the config cannot be read.
     """
     import os
 
@@ -87,11 +88,32 @@ def output_path(config: Path | None, directory: Path | None) -> Path:
         raise ConfigError(["--config and --dir cannot be given together"])
     if directory:
         return directory
-    if not config and not DEFAULT_FILE.exists():
-        return Path(os.environ.get("AOD_OUTPUT_DIR", DEFAULT_DIRECTORY))
-    from aod.config import load
+    from aod.config import is_there, load
 
-    return Path(load(config or DEFAULT_FILE, os.environ, writes=False).aod_output_dir)
+    default = Path(os.environ.get("AOD_OUTPUT_DIR", DEFAULT_DIRECTORY))
+    found = is_there(config or DEFAULT_FILE)
+    if not config and not found:
+        return default
+    try:
+        return Path(load(config or DEFAULT_FILE, os.environ, writes=False).aod_output_dir)
+    except ConfigError:
+        if not found:
+            raise
+    # The evidence is there however bad the config has become.
+    output = _output_of_service() or default
+    typer.echo(f"aod: the config has problems (aod config check): bundles of {output}", err=True)
+    return output
+
+
+def _output_of_service() -> Path | None:
+    from aod.control import find
+    from aod.errors import ServiceError
+
+    try:
+        service = find()
+    except ServiceError:
+        return None
+    return Path(service.status["output"]) if service else None
 
 
 def _described(directory: Path, entry: "Entry") -> dict[str, Any]:

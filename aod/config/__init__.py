@@ -3,6 +3,7 @@
 from aod.config.loading import Config, Loaded, check_output_dir, load, load_with_sources
 from aod.config.tree import AnomalySection, ErrorAnomaly, InflightAnomaly, LatencyAnomaly
 from aod.config.values import count, number
+from aod.config.yamlsource import is_there
 
 __all__ = [
     "AnomalySection",
@@ -13,6 +14,7 @@ __all__ = [
     "Loaded",
     "check_output_dir",
     "count",
+    "is_there",
     "load",
     "load_with_sources",
     "number",

@@ -53,10 +53,25 @@ def read(path: Path) -> Document:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError([f"{path}:{line}: not UTF-8 (save the file as UTF-8)"]) from error
+    except PermissionError as error:
+        raise ConfigError(
+            [f"cannot read {path}: permission denied (run as root, or name one by --config)"]
+        ) from error
     except OSError as error:
         raise ConfigError(
             [f"cannot read {path}: {error.strerror} (name one by --config)"]
         ) from error
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is a file; raise ConfigError where this user may not read it."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except PermissionError as error:
+        raise ConfigError([f"cannot read {path}: permission denied (run as root)"]) from error
+    except OSError:
+        return False
+    return True
 
 
 def parse(text: str, name: str) -> Document:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from aod.config import load_with_sources
+from aod.config import is_there, load_with_sources
 from aod.doctor.finding import Finding, State
 from aod.errors import ConfigError
 
@@ -13,11 +13,11 @@ def examine(file: Path, environ: Mapping[str, str], is_named: bool) -> Iterator[
 
     Without a file in the usual place there is no service yet, but everything else works.
     """
-    if not is_named and not file.exists():
-        text = f"there is no {file} (aod run needs one: copy the shipped config.yaml there)"
-        yield Finding(State.WARNING, "config", text)
-        return
     try:
+        if not is_named and not is_there(file):
+            text = f"there is no {file} (aod run needs one: copy the shipped config.yaml there)"
+            yield Finding(State.WARNING, "config", text)
+            return
         loaded = load_with_sources(file, environ, guarded=True)
     except ConfigError as error:
         for problem in error.problems:

@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from aod.bundle import Bundle, OutputDirectory
+from aod.commands import list as command
 from aod.commands.list import list_bundles
 from aod.config import load, outputdir
 from aod.errors import ConfigError, SurroundingsError
@@ -137,6 +138,29 @@ def test_the_config_names_the_directory(directory: Path, tmp_path: Path) -> None
     config.write_text(f"{CONFIG}aod_output_dir: {directory}\n")
 
     assert "manual x 0" in run("--config", config)
+
+
+def test_a_bad_config_hides_no_bundle(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seal(directory, manifests.RAISED, manifests.latency())
+    config = tmp_path / "config.yaml"
+    config.write_text(f"{CONFIG}wrong: 1\n")
+    monkeypatch.setattr(command, "DEFAULT_FILE", config)
+    monkeypatch.setattr(command, "DEFAULT_DIRECTORY", directory)
+
+    for options in ([], ["--config", str(config)]):
+        result = CliRunner().invoke(app, options, catch_exceptions=False)
+
+        assert "latency x 2126" in result.stdout
+        assert result.stderr == (
+            f"aod: the config has problems (aod config check): bundles of {directory}\n"
+        )
+
+
+def test_a_named_config_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file or directory"):
+        run("--config", tmp_path / "none")
 
 
 def test_config_and_dir_together_are_refused(directory: Path) -> None:

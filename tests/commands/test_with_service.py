@@ -52,9 +52,9 @@ def no_orphans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orphans, "watch", asyncio.Event().wait)
 
 
-def write_config(tmp_path: Path, output: Path) -> str:
+def write_config(tmp_path: Path, output: Path, more: str = "") -> str:
     path = tmp_path / "config.yaml"
-    path.write_text(CONFIG.format(output=output))
+    path.write_text(CONFIG.format(output=output) + more)
     return str(path)
 
 
@@ -119,6 +119,35 @@ async def test_collect_for_another_directory_is_none_of_the_services_business(
     assert Path(done.stdout.strip()).parent == tmp_path / "other"
     assert f"the running service keeps its bundles in {output.path}" in done.stderr
     assert [name for name in names_in(output.path) if name.startswith("aod_")] == []
+
+
+async def test_with_a_config_gone_bad_the_service_still_collects_and_is_listed(
+    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told, tmp_path: Path
+) -> None:
+    config = write_config(tmp_path, tmp_path / "other", "wrong: 1\n")
+
+    async with serving(output, tracer, told):
+        made = await beside("collect", "--config", config, "--reason", "by hand")
+        listed = await beside("list", "--config", config)
+        shown = await beside("show", "latest", "--config", config)
+        missing = await beside("collect", "--config", str(tmp_path / "none"))
+
+    complaint = "aod: the config has problems (aod config check): "
+    assert (made.returncode, made.stderr) == (0, f"{complaint}the running service collects\n")
+    assert Path(made.stdout.strip()).parent == output.path
+    assert listed.stderr == shown.stderr == f"{complaint}bundles of {output.path}\n"
+    assert Path(made.stdout.strip()).name in listed.stdout
+    assert "by hand" in shown.stdout
+    assert (missing.returncode, missing.stdout) == (2, "")
+
+
+def test_without_a_service_a_bad_config_collects_nothing(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("wrong: 1\n")
+
+    done = aod("collect", "--config", str(config))
+
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 async def test_ctrl_c_leaves_the_service_collecting(
@@ -256,6 +285,61 @@ def test_an_ordinary_user_is_told_to_be_root(tmp_path: Path, command: tuple[str,
     assert done.returncode == 1
     assert "cannot ask the running service: permission denied" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+IN_A_CLOSED_DIRECTORY = """
+import sys
+from pathlib import Path
+from aod import __main__
+from aod.commands import collect, config, doctor, list
+closed = Path(sys.argv.pop(1))
+for module in (collect, config, doctor, list):
+    module.DEFAULT_FILE = closed
+__main__.main()
+"""
+NO_ADVICE = "(run as root)"
+NAME_ONE = "(run as root, or name one by --config)"
+
+
+@as_root
+@pytest.mark.parametrize("is_named", [False, True])
+@pytest.mark.parametrize(
+    ("command", "code", "advice"),
+    [
+        (("list",), 2, NO_ADVICE),
+        (("show", "latest"), 2, NO_ADVICE),
+        (("doctor",), 1, NO_ADVICE),
+        (("config", "check"), 2, NAME_ONE),
+        (("collect",), 2, NAME_ONE),
+    ],
+)
+def test_an_ordinary_user_is_told_that_the_config_is_roots(
+    tmp_path: Path, command: tuple[str, ...], code: int, advice: str, is_named: bool
+) -> None:
+    user = ("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups")
+    if subprocess.run([*user, sys.executable, "-c", "import aod"], cwd=ROOT).returncode:
+        pytest.skip("no other user can read this checkout")
+    closed = Path(f"/tmp/aod-etc-{os.getpid()}")
+    closed.mkdir(mode=0o700)
+    file = closed / "config.yaml"
+    options = ["--config", str(file)] if is_named or command[0] in ("config", "collect") else []
+    try:
+        file.write_text(CONFIG.format(output=tmp_path / "aod"))
+        done = subprocess.run(
+            [*user, sys.executable, "-c", IN_A_CLOSED_DIRECTORY, str(file), *command, *options],
+            cwd=ROOT,
+            env=os.environ | {"RUNTIME_DIRECTORY": "/nonexistent"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        shutil.rmtree(closed)
+
+    if command == ("doctor",) and is_named:
+        advice = NAME_ONE
+    assert f"cannot read {file}: permission denied {advice}" in done.stdout + done.stderr
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
 
 
 @pytest.fixture

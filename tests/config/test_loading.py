@@ -224,7 +224,7 @@ def test_an_unreadable_file_is_told(write: Write, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("aod.config.yamlsource.os.open", refuse)
 
     assert problems_of(write(TEXT)) == [
-        "cannot read c.yaml: Permission denied (name one by --config)"
+        "cannot read c.yaml: permission denied (run as root, or name one by --config)"
     ]
 
 
