@@ -82,21 +82,30 @@ def _watch(view: View) -> None:
 async def _top_of_service(service: "Client", view: View, stop: asyncio.Event) -> None:
     from aod.names import Names
 
-    await show_samples(partial(sample_of, service), Names(), view, stop)
+    await show_samples(SamplesOf(service), Names(), view, stop)
 
 
-def sample_of(service: "Client") -> "Sample":
-    """Return a sample of the service's counters; blocks."""
-    from aod.activity import Sample
-    from aod.errors import ServiceError
+class SamplesOf:
+    """Takes samples of a service's counters; the first one tells what there is to know of them."""
 
-    answer = service.ask("sample")
-    if not answer.get("attached"):
-        log.warning("cifs is not loaded: the service waits for it")
-    try:
-        return Sample.from_dict(answer)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ServiceError(f"the service's sample cannot be read: {error!r}") from error
+    def __init__(self, service: "Client") -> None:
+        self._service = service
+        self._is_first = True
+
+    def __call__(self) -> "Sample":
+        """Return a sample; blocks."""
+        from aod.activity import Sample
+        from aod.errors import ServiceError
+
+        answer = self._service.ask("sample")
+        # Only before the table is there: a line would be written into it.
+        if self._is_first and not answer.get("attached"):
+            log.warning("cifs is not loaded: the service waits for it")
+        self._is_first = False
+        try:
+            return Sample.from_dict(answer)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ServiceError(f"the service's sample cannot be read: {error!r}") from error
 
 
 def _nothing() -> "Filter":
@@ -161,7 +170,7 @@ def _print_text(snapshot: "Snapshot") -> None:
 
 
 class LiveTable:
-    """A table on the terminal that is drawn anew; a context manager."""
+    """A table on the terminal that is drawn anew, from when there is one; a context manager."""
 
     def __init__(self) -> None:
         from rich.live import Live
@@ -169,7 +178,6 @@ class LiveTable:
         self._live = Live(auto_refresh=False)
 
     def __enter__(self) -> "LiveTable":
-        self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -179,5 +187,6 @@ class LiveTable:
         """Draw it in the place of the one before."""
         from aod.report.activity import as_table
 
+        self._live.start()  # nothing when it has been
         room = max(1, self._live.console.height - 6)
         self._live.update(as_table(snapshot, room), refresh=True)

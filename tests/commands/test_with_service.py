@@ -188,6 +188,28 @@ async def test_top_shows_what_the_services_probes_count(
     assert tracer.calls == ["climb", "detach", "close"]
 
 
+@without_cifs
+def test_top_says_once_before_its_table_that_the_service_waits_for_cifs(
+    service: subprocess.Popen[str],
+) -> None:
+    command = f"{sys.executable} -m aod top --interval 0.1 --count 3"
+
+    # script(1) makes a terminal, on which stdout and stderr meet.
+    done = subprocess.run(
+        ["script", "-qec", command, "/dev/null"],
+        cwd=ROOT,
+        env=os.environ | {"TERM": "xterm"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    before, *rest = done.stdout.split("cifs is not loaded: the service waits for it")
+    assert (done.returncode, len(rest)) == (0, 1)
+    assert "┏" not in before
+    assert "┏" in rest[0]
+
+
 async def test_top_whose_service_ends_says_so(
     output: OutputDirectory, tracer: FakeTracer, told: Told
 ) -> None:
