@@ -10,7 +10,7 @@ from typing import Protocol
 
 from aod.actions.action import STDERR_KEPT_BYTES, Context, Outcome, Skip, State
 from aod.actions.child import Child
-from aod.actions.programs import confined
+from aod.actions.programs import CONFINING, NOT_FOUND, confined, require_there
 from aod.capabilities import Capability
 
 CHUNK_BYTES = 64 << 10
@@ -65,17 +65,27 @@ class Command:
             await output.write_text(self.heading)
         deadline_s = context.timeout_s if timeout_s is None else timeout_s
         stderr = bytearray()
-        async with (
-            _readable(self.stdin) as stdin,
-            self.child.running(self.program, argv, context, stdin) as child,
-        ):
-            try:
-                async with asyncio.timeout(deadline_s + (self.run_for_s or 0.0)):
-                    held_open = await self._follow(child, output, stderr)
-            except TimeoutError:
-                await child.stop()
-                return self._timeout(child, deadline_s, stderr)
+        try:
+            async with (
+                _readable(self.stdin) as stdin,
+                self.child.running(self.program, argv, context, stdin) as child,
+            ):
+                try:
+                    async with asyncio.timeout(deadline_s + (self.run_for_s or 0.0)):
+                        held_open = await self._follow(child, output, stderr)
+                except TimeoutError:
+                    await child.stop()
+                    return self._timeout(child, deadline_s, stderr)
+        except FileNotFoundError:
+            await self._require_there()
+            raise
+        if child.exit_code == NOT_FOUND:
+            await self._require_there()
         return self._end(child, held_open, stderr)
+
+    async def _require_there(self) -> None:
+        """Raise Skip when what was found earlier has been removed since."""
+        await asyncio.to_thread(require_there, *CONFINING, self.program)
 
     async def _follow(self, child: Child, output: Sink, stderr: bytearray) -> bool:
         """Take in what the child prints until it is gone; return whether a pipe stayed open."""

@@ -13,6 +13,10 @@ from aod.actions.action import Skip
 from aod.capabilities import Capability
 
 SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+CONFINING = ("prlimit", "setpriv")
+"""What every program is started through."""
+NOT_FOUND = 127
+"""The exit code of those two when there is nothing to start."""
 LIMITS = ("--core=0:0", "--fsize=0:0", "--rtprio=0:0")
 """A child's memory is not written to the disk, and it writes no file: it has pipes."""
 
@@ -34,9 +38,18 @@ def find(program: str) -> str:
     return path
 
 
+def require_there(*names: str) -> None:
+    """Look anew when one of the programs that were found has gone; raises Skip. Blocking."""
+    if all(Path(find(name)).exists() for name in names):
+        return
+    find.cache_clear()
+    for name in names:
+        find(name)
+
+
 def find_early(program: object) -> None:
     """Find what an action says it runs: nothing that is put elsewhere later takes its place."""
-    for name in ("prlimit", "setpriv", program):
+    for name in (*CONFINING, program):
         if isinstance(name, str):
             with contextlib.suppress(Skip):
                 find(name)

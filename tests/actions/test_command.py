@@ -3,12 +3,14 @@
 import asyncio
 import os
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from aod.actions import programs
 from aod.actions.action import Context, Skip
 from aod.actions.child import Child
 from aod.actions.command import Command
@@ -68,6 +70,30 @@ async def test_what_a_child_prints_is_its_file(
 
     assert (outcome.state, outcome.exit_code) == ("ok", 0)
     assert await read(output, files) == b"hello\n"
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder in which programs are looked for: true, and what starts it."""
+    for name in ("true", *programs.CONFINING):
+        (tmp_path / name).symlink_to(programs.find(name))
+    programs.find.cache_clear()
+    monkeypatch.setattr(programs, "SEARCH_PATH", str(tmp_path))
+    yield tmp_path
+    programs.find.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["true", "setpriv", "prlimit"])
+async def test_a_program_that_vanished_since_it_was_found_is_skipped(
+    context: Context, make_output: MakeOutput, installed: Path, name: str
+) -> None:
+    command = Command("true", child=Hasty)
+    outcome = await command.run(context, make_output())
+    assert outcome.state == "ok"
+    (installed / name).unlink()
+
+    with pytest.raises(Skip, match=f"{name} is not installed"):
+        await command.run(context, make_output())
 
 
 async def test_exit_code_and_the_end_of_stderr_are_kept(

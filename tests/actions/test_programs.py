@@ -74,6 +74,29 @@ def test_what_is_installed_later_is_found_then(search: Path, program: Path) -> N
     assert programs.find("smbinfo") == str(program)
 
 
+def test_what_has_gone_since_is_looked_for_anew(search: Path, program: Path) -> None:
+    programs.find("smbinfo")
+    programs.require_there("smbinfo")
+    program.unlink()
+
+    with pytest.raises(Skip, match="smbinfo is not installed"):
+        programs.require_there("smbinfo")
+
+
+def test_what_has_gone_and_come_back_elsewhere_is_found_there(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = tmp_path / "later"
+    later.mkdir(0o755)
+    monkeypatch.setattr(programs, "SEARCH_PATH", f"{program.parent}:{later}")
+    programs.find("smbinfo")
+    program.rename(later / "smbinfo")
+
+    programs.require_there("smbinfo")
+
+    assert programs.find("smbinfo") == str(later / "smbinfo")
+
+
 @pytest.mark.parametrize("bits", [0o775, 0o757])
 @pytest.mark.parametrize("place", [".", "smbinfo"])
 def test_what_others_could_have_put_there_is_not_run(
