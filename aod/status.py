@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from aod import systemd
+from aod.report.text import plural
 from aod.tally import Tally
 
 
@@ -32,7 +33,7 @@ class Status:
         """Return the line that `systemctl status` shows."""
         parts = [
             self._condition,
-            f"{self._tally.incidents.total()} incidents",
+            plural(self._tally.incidents.total(), "incident"),
             f"{sum(self.lost.values())} lost",
             f"last bundle {self._tally.last_bundle or 'none'}",
         ]

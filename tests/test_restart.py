@@ -51,7 +51,7 @@ async def test_counts_go_on_and_are_told_in_the_status(
             await told.until("bundle sealed", times)
 
     (_, second) = [note for note in systemd() if note.startswith("READY=1")]
-    assert "1 incidents" in second
+    assert "; 1 incident; " in second
     assert "last bundle aod_" in second
 
 

@@ -137,7 +137,7 @@ def _described(directory: Path, entry: "Entry") -> dict[str, Any]:
 
 
 def _found(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    from aod.report.operations import share_name
+    from aod.report.operations import UNKNOWN_SHARE, share_name
 
     anomalies = manifest["anomalies"]
     worst = [int(a["worst"]["latency_ns"]) for a in anomalies if a.get("worst")]
@@ -146,7 +146,7 @@ def _found(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "state": str(manifest["state"]),
         "anomalies": [{"name": str(a["name"]), "count": int(a["count"])} for a in anomalies],
         "worst_latency_ns": max(worst, default=None),
-        "shares": sorted(shares),
+        "shares": sorted(shares - {UNKNOWN_SHARE}),
         "suppressed_since_last": manifest.get("suppressed_since_last", []),
     }
 
@@ -158,7 +158,7 @@ def _table(bundles: list[dict[str, Any]]) -> list[str]:
         [
             _local_time(bundle["timestamp"]),
             bundle["name"],
-            ", ".join(f"{a['name']} x {a['count']}" for a in bundle["anomalies"]),
+            ", ".join(map(_counted, bundle["anomalies"])),
             text.duration(bundle["worst_latency_ns"]) if bundle["worst_latency_ns"] else "-",
             ", ".join(bundle["shares"][:2]) + (", ..." if len(bundle["shares"]) > 2 else ""),
             text.size(bundle["bytes"]),
@@ -167,6 +167,10 @@ def _table(bundles: list[dict[str, Any]]) -> list[str]:
         for bundle in bundles
     ]
     return text.table(["time", "bundle", "anomalies", ">worst", "share", ">size", "state"], rows)
+
+
+def _counted(anomaly: Mapping[str, Any]) -> str:
+    return f"{anomaly['name']} x {anomaly['count']}" if anomaly["count"] else str(anomaly["name"])
 
 
 def _local_time(timestamp: int) -> str:

@@ -29,6 +29,9 @@ def names(
     if as_json:
         typer.echo(json.dumps(wanted))
         return
+    if not wanted:
+        typer.echo(f"no names yet in {state / FILE}")
+        return
     width = max(map(len, wanted), default=0)
     for pseudonym, name in wanted.items():
         typer.echo(f"{pseudonym:{width}}  {text.printable(name) if name else '(not known)'}")

@@ -234,15 +234,14 @@ def _start(found: Evidence) -> str:
             "No single cause stands out. Compare the ten operations above with "
             f"{found.file('dmesg')} and {found.file('debugdata')}."
         )
+    first = " and ".join(found.collected("dmesg", "debugdata"))
+    begin = f" Begin with {first}" if first else ""
     if found.open:
-        return (
-            "No request that was open had waited for long: nothing hung at that moment. Begin "
-            f"with {found.file('dmesg')} and {found.file('debugdata')}."
-        )
-    return (
-        f"No operation is attached. Begin with {found.file('dmesg')} and "
-        f"{found.file('debugdata')}; requests that hang are listed there under MIDs."
-    )
+        told = "No request that was open had waited for long: nothing hung at that moment."
+        return f"{told}{begin}." if begin else told
+    if found.collected("debugdata"):
+        begin += "; requests that hang are listed there under MIDs"
+    return f"No operation is attached.{begin}." if begin else "No operation is attached."
 
 
 def _flagged(events: Sequence[Event], flag: str) -> int:

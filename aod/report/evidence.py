@@ -32,10 +32,19 @@ class Evidence:
         result = self.actions.get(action)
         if result is None:
             return f"{action} (not collected)"
-        if result.get("file") and (result.get("bytes") or result.get("state") == "ok"):
+        if _is_collected(result):
             return str(result["file"])
         reason = text.printable(str(result.get("reason") or result.get("state", "?")))
         return f"{action} (not collected: {reason})"
+
+    def collected(self, *actions: str) -> list[str]:
+        """Return the files to open, of those actions that have one."""
+        results = [self.actions.get(action, {}) for action in actions]
+        return [str(result["file"]) for result in results if _is_collected(result)]
+
+
+def _is_collected(result: Mapping[str, Any]) -> bool:
+    return bool(result.get("file") and (result.get("bytes") or result.get("state") == "ok"))
 
 
 def evidence(manifest: Mapping[str, Any]) -> Evidence:

@@ -118,6 +118,17 @@ def test_json_has_numbers_with_their_units(directory: Path) -> None:
     assert bundle["suppressed_since_last"][0]["count"] == 31
 
 
+def test_a_share_that_nobody_knows_is_none_in_json(directory: Path) -> None:
+    manifest = manifests.latency()
+    for anomaly in manifest["anomalies"]:
+        anomaly["events"] = [{"latency_ns": 1}]
+    seal(directory, manifests.RAISED, manifest)
+
+    (bundle,) = json.loads(run("--dir", directory, "--json"))
+
+    assert bundle["shares"] == []
+
+
 def test_an_empty_directory_is_said_to_be_empty(directory: Path) -> None:
     directory.mkdir()
 
@@ -137,7 +148,7 @@ def test_the_config_names_the_directory(directory: Path, tmp_path: Path) -> None
     config = tmp_path / "config.yaml"
     config.write_text(f"{CONFIG}aod_output_dir: {directory}\n")
 
-    assert "manual x 0" in run("--config", config)
+    assert run("--config", config).splitlines()[1].split()[3:5] == ["manual", "-"]
 
 
 def test_a_bad_config_hides_no_bundle(
@@ -199,4 +210,4 @@ def test_a_directory_that_cannot_be_written_is_listed(
     with pytest.raises(ConfigError, match="mounted read-only"):
         load(config, {})
 
-    assert "manual x 0" in run("--config", config)
+    assert run("--config", config).splitlines()[1].split()[3:5] == ["manual", "-"]

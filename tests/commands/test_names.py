@@ -42,7 +42,8 @@ def test_json_has_null_for_what_is_not_known() -> None:
     assert json.loads(run("--json", "server1", "file9")) == {"server1": "nas01", "file9": None}
 
 
-def test_without_a_map_nothing_is_known(state: Path) -> None:
+def test_without_a_map_it_says_that_there_are_no_names(state: Path) -> None:
     (state / FILE).unlink()
 
-    assert run() == ""
+    assert run() == f"no names yet in {state / FILE}\n"
+    assert json.loads(run("--json")) == {}

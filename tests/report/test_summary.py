@@ -57,6 +57,15 @@ def test_what_is_synthetic_says_so_at_the_top() -> None:
     assert "\nNote: synthetic, made by aod doctor --fire.\n" in render(manifest([made_up]))
 
 
+def test_a_bundle_by_hand_names_only_what_was_collected() -> None:
+    by_hand, dmesg = manual(), manual()["actions"]["dmesg"]
+
+    (only,) = advise(by_hand | {"actions": {"dmesg": dmesg}})
+    assert only == "No operation is attached. Begin with dmesg.txt."
+    (nothing,) = advise(by_hand | {"actions": {}})
+    assert nothing == "No operation is attached."
+
+
 def test_a_name_cannot_send_escapes_to_the_terminal() -> None:
     names = ("comm", "file", "share", "server", "status", "command")
     hostile = event() | dict.fromkeys(names, "\x1b[2J\r")
