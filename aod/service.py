@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -373,8 +373,7 @@ class Service:
                     await self._reload()
                 complaint = ""
             except AodError as error:
-                log.error("config not reloaded, the old one stays in force: %s", error)
-                complaint = f"config not reloaded: {str(error).splitlines()[0]}"
+                complaint = _refused(str(error).splitlines())
             finally:
                 self._status.reloaded(complaint)
 
@@ -492,6 +491,14 @@ class Service:
             "batches": self._detection.dropped,
             "anomalies": self._anomalies.dropped,
         }
+
+
+def _refused(problems: Sequence[str]) -> str:
+    """Log why a config is not taken over, a line each; return what STATUS says of it."""
+    for problem in problems:
+        log.error("config not reloaded, the old one stays in force: %s", problem)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"config not reloaded: {problems[0]}{more}"
 
 
 def _needed(by_detectors: Filter) -> Filter:

@@ -125,7 +125,7 @@ def another_directory(output: OutputDirectory) -> Config:
 @pytest.mark.parametrize(
     ("make_next", "expected"),
     [
-        (unreadable, "config not reloaded: config.yaml:3: unknown key 'acceptable'"),
+        (unreadable, "config not reloaded: config.yaml:3: unknown key 'acceptable' (and 1 more)"),
         (another_directory, "another directory needs a restart"),
     ],
 )
@@ -153,6 +153,19 @@ async def test_a_bad_config_leaves_the_old_one_in_force_and_is_told(
     assert notes[reloading + 1].startswith("READY=1\nSTATUS=watching")
     assert expected in notes[reloading + 1]
     assert tracer.filters == []
+
+
+async def test_each_problem_of_a_bad_config_is_a_line_in_the_log(
+    output: OutputDirectory, tracer: FakeTracer, told: Told
+) -> None:
+    load = Loader(slow_from(output.path, 200))
+    load.next = unreadable(output)
+    async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
+        runs.orders.reload.set()
+        await told.until("config not reloaded", 2)
+
+        assert told.count("stays in force: config.yaml:3: unknown key 'acceptable'") == 1
+        assert told.count("stays in force: config.yaml:9: too large") == 1
 
 
 async def test_a_filter_that_the_kernel_refuses_leaves_the_old_config_in_force(
