@@ -49,7 +49,7 @@ def output_dir_problems(path: Path) -> list[str]:
         return [f"{path} is a symbolic link (give the directory that it leads to)"]
     if not stat.S_ISDIR(status.st_mode):
         return [f"{path} exists and is not a directory (give another one)"]
-    if problems := _write_problems(path, "write to"):
+    if problems := _write_problems(path, "write to", path):
         return problems
     reason = private.objection(path, status)
     return [f"cannot use {path}: {reason}"] if reason else []
@@ -99,13 +99,19 @@ def _parent_problems(path: Path) -> list[str]:
     parent = next(parent for parent in path.parents if os.path.lexists(parent))
     if not parent.is_dir():
         return [f"cannot create {path}: {parent} is not a directory (give another one)"]
-    return _write_problems(parent, f"create {path}, as nothing can be made in")
+    return _write_problems(parent, f"create {path}, as nothing can be made in", path)
 
 
-def _write_problems(directory: Path, what: str) -> list[str]:
+def _write_problems(directory: Path, what: str, wanted: Path) -> list[str]:
     # Root passes every mode bit, but not a filesystem that is mounted read-only.
     if os.statvfs(directory).f_flag & os.ST_RDONLY:
-        return [f"cannot {what} {directory}: it is mounted read-only (give another directory)"]
+        advice = "give another directory"
+        if os.environ.get("NOTIFY_SOCKET"):  # the unit's ProtectSystem= does the same
+            advice += (
+                f", or let the unit write there: install -d -m 700 {wanted}; systemctl edit aod, "
+                f"[Service], ReadWritePaths={wanted}"
+            )
+        return [f"cannot {what} {directory}: it is mounted read-only ({advice})"]
     if not os.access(directory, os.W_OK | os.X_OK):
         return [f"cannot {what} {directory}: permission denied (run as root, or give another)"]
     return []

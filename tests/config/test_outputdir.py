@@ -116,14 +116,28 @@ def test_a_directory_that_others_can_write_is_told(tmp_path: Path) -> None:
     ]
 
 
-def test_a_read_only_filesystem_is_told() -> None:
+@pytest.mark.parametrize(
+    ("socket", "advice"),
+    [
+        ("", "(give another directory)"),
+        ("/run/systemd/notify", "; systemctl edit aod, [Service], ReadWritePaths={wanted})"),
+    ],
+)
+def test_a_read_only_filesystem_is_told(
+    monkeypatch: pytest.MonkeyPatch, socket: str, advice: str
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", socket)
     # /proc/sys and /sys are read-only in a container only: ask the kernel for one that is.
     places = (Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines())
     read_only = [place for place in places if place.is_dir() and is_read_only(place)]
     if not read_only:
         pytest.skip("nothing is mounted read-only on this machine")
+    wanted = read_only[0] / "aod-none"
 
-    assert "mounted read-only" in outputdir.output_dir_problems(read_only[0] / "aod-none")[0]
+    (problem,) = outputdir.output_dir_problems(wanted)
+
+    assert "mounted read-only" in problem
+    assert problem.endswith(advice.format(wanted=wanted))
 
 
 def is_read_only(place: Path) -> bool:
