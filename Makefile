@@ -58,7 +58,8 @@ bench-kernel: build/payload/.ready ## measure what the probes cost, in instructi
 
 # The packages: a wheel, and from it a deb and an rpm for each Python.
 TOOLS := build/tools
-STAGED := config/aod.service config/config.yaml LICENSE CHANGELOG.md $(wildcard packaging/* packaging/*/*)
+STAGED := config/aod.service config/config.yaml LICENSE CHANGELOG.md README.md USAGE.md \
+	$(wildcard examples/*/* packaging/* packaging/*/*)
 
 $(TOOLS)/.ready: packaging/setup-packages packaging/install-missing packaging/tools.txt
 	packaging/setup-packages $(TOOLS)

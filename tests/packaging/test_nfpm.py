@@ -52,6 +52,26 @@ def test_every_file_of_the_checkout_that_is_packed_is_there() -> None:
     assert [source for source in ours if not (ROOT / source).is_file()] == []
 
 
+def test_the_documents_and_every_example_are_laid_out(tmp_path: Path) -> None:
+    names = ("extension/aod_extension/crowd.py", "extension/pyproject.toml", "notify/upload.py")
+
+    subprocess.run([ROOT / "packaging" / "documents", tmp_path], check=True)
+    files = {str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*.*")}
+
+    assert {"README.md", "USAGE.md", *(f"examples/{name}" for name in names)} <= files.keys()
+    assert {path.suffix for path in files.values()} == {".md", ".py", ".toml"}
+    assert files["examples/notify/upload.py"].stat().st_mode & 0o777 == 0o755
+    assert all(path.read_bytes() == (ROOT / name).read_bytes() for name, path in files.items())
+
+
+def test_the_documents_are_packed_for_all() -> None:
+    (documents,) = [
+        each for each in PACKAGE["contents"] if each.get("src") == "${AOD_STAGE}/documents"
+    ]
+
+    assert (documents["dst"], documents.get("packager")) == ("/usr/share/doc/aod", None)
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_maintainer_script_is_in_the_language_of_sh(script: str) -> None:
     subprocess.run(["sh", "-n", ROOT / script], check=True)
