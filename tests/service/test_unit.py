@@ -160,6 +160,41 @@ def test_an_output_directory_that_is_removed_comes_back(unit: Unit, made_anew: s
     assert unit.show("MainPID") != before
 
 
+def test_another_output_directory_is_refused_until_the_unit_may_write_there(unit: Unit) -> None:
+    unit.shell.run(f"sed -i 's#^aod_output_dir: .*#aod_output_dir: /srv/aod#' {CONFIG}")
+    refused = unit.systemctl("restart", check=False)
+    told = unit.journal()
+
+    unit.shell.run("install -d -m 700 /srv/aod")
+    unit.drop_in("output", "[Service]\nReadWritePaths=/srv/aod")
+    unit.systemctl("restart")
+    unit.collect()
+
+    assert refused.code != 0
+    assert "install -d -m 700 /srv/aod; systemctl edit aod" in told
+    assert unit.sealed("manual")["AOD_BUNDLE"].startswith("/srv/aod/")
+
+
+def test_one_that_only_a_hand_can_bring_back_is_told_by_status(unit: Unit) -> None:
+    unit.shell.run(f"sed -i 's#^aod_output_dir: .*#aod_output_dir: /srv/aod#' {CONFIG}")
+    unit.shell.run("install -d -m 700 /srv/aod")
+    unit.drop_in("output", "[Service]\nReadWritePaths=/srv/aod")
+    unit.systemctl("restart")
+
+    unit.shell.run("rm -r /srv/aod")
+    unit.collect()
+    unit.wait_until("StatusText", "*'it was removed or replaced'*")
+    doctor = unit.shell.run("aod doctor", check=False).stdout
+    unit.shell.run("install -d -m 700 /srv/aod")
+    unit.systemctl("restart")
+    unit.collect()
+    unit.sealed("manual")
+
+    (line,) = [line for line in doctor.splitlines() if "it was removed or replaced" in line]
+    assert line.split()[:2] == ["warning", "service"]
+    assert "it was removed" not in unit.show("StatusText")
+
+
 @pytest.mark.parametrize("option", ["--force-confold", "--force-confdef"])
 def test_an_upgrade_keeps_the_config_that_was_edited(
     unit: Unit, machine: Container, next_package: Path, option: str
