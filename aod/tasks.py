@@ -40,7 +40,6 @@ Tasks: TypeAlias = Mapping[tuple[int, int, int], Task]
 """{(connection id, message id, thread id): the thread that waits for this request}"""
 
 
-@raised(*STACKS)
 def waiting_for(requests: Events, proc: Path = PROC) -> dict[tuple[int, int, int], Task]:
     """Look at the threads behind open requests of shape (n,), at most MAX_TASKS; reads files.
 
@@ -55,6 +54,7 @@ def waiting_for(requests: Events, proc: Path = PROC) -> dict[tuple[int, int, int
     return {request: task for request, task in tasks.items() if task}
 
 
+@raised(*STACKS)
 def look(folder: Path) -> Task | None:
     """Return the thread of a folder in /proc, None when it has ended; reads files."""
     status = _read(folder / "status")

@@ -225,6 +225,10 @@ _WINDOWS_PART = rf"(?:{_MARK}|[^{_SIGNS}]++)"
 _PART = rf"(?:{_MARK}|\\[0-7]{{3}}|[^{_SIGNS}]++)"
 _WORD = rf"(?:{_MARK}|[\w-])"
 _DOTTED_WORD = rf"(?:{_MARK}|[\w.-])"
+# Atomic groups in place of possessive ones: before Python 3.11.5 a possessive quantifier of a
+# group that can backtrack matches too little (gh-106052), and Debian 12 has 3.11.2.
+_WORDS = rf"(?>{_WORD}+)"
+_DOTTED_WORDS = rf"(?>{_DOTTED_WORD}+)"
 _QUOTED = r""""[^"\n]{1,4096}"|'[^'\n]{1,4096}'"""
 _BEFORE = r"(?P<before>"
 _QUAD = r"(?:\d{1,3}\.){3}\d{1,3}"
@@ -234,7 +238,7 @@ _HEADS = (
 )
 """Words with which a rule begins that has a blank in it."""
 _ENDINGS = "|".join(UNIT_ENDINGS)
-_UNIT = rf"(?:{_MARK}|[\w:\\@-]++|\.(?!(?:{_ENDINGS})\b))++\.(?:{_ENDINGS})\b"
+_UNIT = rf"(?>(?:{_MARK}|[\w:\\@-]++|\.(?!(?:{_ENDINGS})\b))+)\.(?:{_ENDINGS})\b"
 
 _KINDS = {
     key: kind
@@ -257,8 +261,8 @@ _KEY = r"(?P<key>[A-Za-z_]{2,16})"
 _OF_MARKS = (
     (rf"{_MARK}(?![\w\\@.-]|{BEGIN})", _keep),
     (_UNIT, _with(lambda naming: naming.unit)),
-    (rf"{_DOTTED_WORD}++@{_WORD}++(?:\.{_WORD}++)*", _user),
-    (rf"(?P<domain>{_DOTTED_WORD}++)\\{{1,2}}{_DOTTED_WORD}++", _windows_user),
+    (rf"{_DOTTED_WORDS}@{_WORDS}(?:\.{_WORDS})*", _user),
+    (rf"(?P<domain>{_DOTTED_WORDS})\\{{1,2}}{_DOTTED_WORDS}", _windows_user),
     (rf"{_DOTTED_WORD}*\.(?:{_MARK}|[A-Za-z][A-Za-z0-9-]*)(?![\w-])", _dotted),
     (_MARK, _keep),
 )
@@ -310,7 +314,7 @@ _OF_HEADS = (
     ),
     (
         _BEFORE + r"[Hh]ost ?name(?: set)? to <?|Hostname: |Workstation name: )"
-        rf"(?P<name>{_DOTTED_WORD}++)",
+        rf"(?P<name>{_DOTTED_WORDS})",
         _with(lambda naming: naming.server),
     ),
     (_BEFORE + r"(?:connection|[Ss]?SSID|ssid) ')[^'\n]+", _left_out),
@@ -328,16 +332,16 @@ _OF_WORDS = (
     (rf"(?<![.-]){_BEFORE}{_KEY}=)(?P<value>{_QUOTED}|[^\s,;\"')\]]+)", _valued),
     (rf"(?<![.:\\@-])(?=[^\s.]{{0,256}}\.){_UNIT}", _with(lambda naming: naming.unit)),
     (
-        rf"(?=[^\s@]{{0,256}}@)[\w.+$-]++(?:{_DOTTED_WORD}|[+$])*+(?:/{_DOTTED_WORD}++)?+@{_WORD}++(?:\.{_WORD}++)*",
+        rf"(?=[^\s@]{{0,256}}@)[\w.+$-]++(?>(?:{_DOTTED_WORD}|[+$])*)(?>(?:/{_DOTTED_WORDS})?)@{_WORDS}(?:\.{_WORDS})*",
         _user,
     ),
     (
-        rf"(?=[^\s\\]{{0,256}}\\)(?<![.\\])(?P<domain>[A-Za-z]{_DOTTED_WORD}++)\\{{1,2}}"
+        rf"(?=[^\s\\]{{0,256}}\\)(?<![.\\])(?P<domain>[A-Za-z]{_DOTTED_WORDS})\\{{1,2}}"
         rf"(?![0-7]{{3}}|x[0-9a-f]{{2}})(?:{_DOTTED_WORD}|\$){{2,}}",
         _windows_user,
     ),
     (
-        rf"{_BEFORE})(?=[^\s\[]{{0,256}}\[\d)(?P<name>(?:{_DOTTED_WORD}|\+)++)"
+        rf"{_BEFORE})(?=[^\s\[]{{0,256}}\[\d)(?P<name>(?>(?:{_DOTTED_WORD}|\+)+))"
         r"(?=\[\d{3,7}\](?::| ))",  # fewer digits: an index of the kernel's
         _perhaps_process,
     ),
@@ -351,7 +355,7 @@ _OF_WORDS = (
 )
 _GROUPS: tuple[tuple[str, Sequence[tuple[str, Replace]]], ...] = (
     # Most of a log is plain words.
-    ("", ((rf"(?:(?!(?:{_HEADS})\b)[A-Za-z]++[:,;.]?+ ++)++", _keep),)),
+    ("", ((rf"(?>(?:(?!(?:{_HEADS})\b)[A-Za-z]++[:,;.]?+ ++)+)", _keep),)),
     (rf"(?={BEGIN})", _OF_MARKS),
     (r"(?=\\)", _OF_BACKSLASHES),
     (r"(?=/)", _OF_SLASHES),

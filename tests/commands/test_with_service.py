@@ -59,8 +59,9 @@ def write_config(tmp_path: Path, output: Path, more: str = "") -> str:
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
+    # What runs in the background of a shell inherits that SIGINT is ignored.
     return subprocess.Popen(
-        [sys.executable, "-m", "aod", *arguments],
+        ["env", "--default-signal=INT", sys.executable, "-m", "aod", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

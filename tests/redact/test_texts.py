@@ -1,5 +1,6 @@
 """Tests of what stands for a name in a line: aod.redact.texts, structure, naming, vocabulary."""
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -285,3 +286,13 @@ def test_a_hostile_line_takes_time_in_proportion_to_its_length(unit: str) -> Non
 
 def test_signs_that_mark_pseudonyms_cannot_be_smuggled_in() -> None:
     assert redact(f"{KERNEL}\\\\na\ue000s01\ue001\\x\n") == f"{KERNEL}\\\\server1\\share1\n"
+
+
+def test_no_pattern_is_one_that_an_older_python_gets_wrong() -> None:
+    folder = Path(__file__).parents[2] / "aod"
+    sources = {path: path.read_text() for path in folder.rglob("*.py")}
+
+    # gh-106052, mended in 3.11.5: a possessive quantifier of a group; of one character it is fine.
+    possessive_group = re.compile(r"\)(?:[*+?]|\{[0-9,]+\})\+(?![+*])")
+    found = {path.name for path, text in sources.items() if possessive_group.search(text)}
+    assert found == set()
