@@ -17,8 +17,7 @@ SLOW = {"type": "Latency", "default_threshold_ms": 200, "actions": ["debugdata",
 NO_REST = {"cooldown_sec": 0, "max_cooldown_sec": 0, "max_bundles_per_hour": 1000}
 LIVELY = {"incidents": NO_REST, "watcher": {"post_trigger_sec": 0.5}}
 STEADY = {"action_timeout_sec": 3, "action_max_mb": 1, "post_trigger_sec": 0.5}
-SOME, MANY = 50, int(os.environ.get("AOD_TEST_INCIDENTS", "100"))
-"""Incidents; 500 of them take 15 minutes here, and a service of this machine has as many."""
+INCIDENTS = os.environ.get("AOD_TEST_INCIDENTS", "")
 MARKER_BYTES = 100
 """The line that says that more was cut off."""
 SMBD = "/usr/sbin/smbd -D -s /run/lab/smb.conf"
@@ -252,6 +251,10 @@ def test_an_action_that_misbehaves_has_a_result_and_leaves_nothing(
     assert anomaly(left.manifest(-1), "latency")["count"] >= 1
 
 
+@pytest.mark.skipif(
+    not INCIDENTS,
+    reason="takes ten minutes: AOD_TEST_INCIDENTS=50,500 (tests/test_memory.py does it here)",
+)
 @pytest.mark.timeout(2400)
 def test_many_incidents_take_no_more_memory_than_some(vm: Machine, tmp_path: Path) -> None:
     any_operation = {**SLOW, "default_threshold_ms": 0, "acceptable_count": 0}
@@ -263,14 +266,15 @@ def test_many_incidents_take_no_more_memory_than_some(vm: Machine, tmp_path: Pat
     pss = f"awk '/^Pss:/ {{print $2}}' /proc/{chaos.daemon.pid}/smaps_rollup"
 
     pss_kib = []
-    for count in (SOME, MANY):
+    for count in map(int, INCIDENTS.split(",")):
         reached = f"until [ $(grep -c 'bundle sealed' /run/aod.log) -ge {count} ]; do sleep 1; done"
         vm.run(f"timeout 1500 bash -c {shlex.quote(reached)}", 1600)
         pss_kib.append(int(vm.run(pss).stdout))
     load.signal(signal.SIGKILL)
 
     chaos.end(tmp_path)
-    assert pss_kib[1] < 1.05 * pss_kib[0], pss_kib
+    print(pss_kib)
+    assert pss_kib[-1] < 1.05 * pss_kib[0], pss_kib
 
 
 IDLE_STOP_MS = 500
