@@ -11,6 +11,8 @@ from aod.events import EVENT
 from tests.vm.daemon import ALL_ACTIONS, AOD, OUTPUT, SHIPPED, Daemon, Left, anomaly, watching
 from tests.vm.lab import SERVED, SHARE, Lab, Machine
 
+# The thread of a connection lets the module go a moment after the unmount.
+UNLOAD = "timeout 20 sh -c 'until rmmod cifs 2> /dev/null; do sleep 0.1; done'"
 LATENCY = {"type": "Latency", "default_threshold_ms": 200}
 EVERYTHING = {"type": "Latency", "default_threshold_ms": 0, "emergency_threshold_ms": 60_000}
 
@@ -231,7 +233,7 @@ def test_a_killed_daemon_leaves_a_whole_bundle_at_the_next_start(
 
 def test_without_cifs_it_waits_and_attaches_when_cifs_comes(vm: Machine) -> None:
     vm.umount()
-    vm.run("rmmod cifs")
+    vm.run(UNLOAD)
     daemon = Daemon.start(vm, ready="waiting for it")
     vm.run("modprobe cifs")
     daemon.wait_for("attached", timeout_s=20)
@@ -241,7 +243,7 @@ def test_without_cifs_it_waits_and_attaches_when_cifs_comes(vm: Machine) -> None
 
 def test_while_it_waits_for_cifs_it_ends_on_sigterm(vm: Machine) -> None:
     vm.umount()
-    vm.run("rmmod cifs")
+    vm.run(UNLOAD)
     daemon = Daemon.start(vm, ready="waiting for it")
 
     assert daemon.stop() == 0
