@@ -251,7 +251,7 @@ def test_while_it_waits_for_cifs_it_ends_on_sigterm(vm: Machine) -> None:
 
 @pytest.mark.parametrize(
     ("directory", "says"),
-    [(f"{SHARE}/out", "lies on the cifs mount"), ("/proc/aod", "cannot open")],
+    [(f"{SHARE}/out", "lies on the cifs mount"), ("/proc/aod", "cannot create")],
 )
 def test_an_output_directory_that_will_not_do_is_refused(
     vm: Machine, directory: str, says: str
