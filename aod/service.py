@@ -27,7 +27,7 @@ from aod.config import Config
 from aod.control import Control
 from aod.detection import Detection, filter_of
 from aod.detectors.anomaly import Anomaly
-from aod.errors import AodError, ConfigError, SurroundingsError
+from aod.errors import AodError, ConfigError, SurroundingsError, TracerError
 from aod.events import Events, Kind
 from aod.filter import Filter, event_thresholds_ns, union
 from aod.incident import Surroundings, make_context
@@ -212,16 +212,22 @@ class Service:
 
     def _seeing(self) -> list[Component]:
         """Return what looks into the kernel; before the service is ready none can be retried."""
-        tracer = Component("tracer", self._trace, pulse=Pulse(SLOW_STEP_S))
-        tracer.is_hopeless = lambda error: not self._status.is_ready
+        tracer = Component(
+            "tracer",
+            self._trace,
+            pulse=Pulse(SLOW_STEP_S),
+            is_hopeless=lambda error: not self._status.is_ready,
+        )
         return [tracer, Component("open requests", self._watch_open_requests)]
 
     def _background(self, orders: Orders) -> list[Component]:
         """Return what serves the stages: none of it but the output directory ends the service."""
-        watch_output = Component("output directory", self._watch_output)
-        watch_output.is_hopeless = lambda error: isinstance(error, SurroundingsError)
         return [
-            watch_output,
+            Component(
+                "output directory",
+                self._watch_output,
+                is_hopeless=lambda error: isinstance(error, SurroundingsError),
+            ),
             Component("cleanup", self._clean_up, Policy.LASTING, Pulse(SLOW_STEP_S)),
             Component("ledger", self._watch_ledger, Policy.LASTING),
             Component("counters", self._make_room, Policy.LASTING),
@@ -393,7 +399,10 @@ class Service:
         await asyncio.to_thread(self._tracer.set_filter, wanted | self._tracer.wanted)
         self._start_judging(self._detection.swap(lanes))
         self._change_config(config)
-        await asyncio.to_thread(self._tracer.set_filter, wanted)
+        try:
+            await asyncio.to_thread(self._tracer.set_filter, wanted)
+        except TracerError as error:  # the new config is in force all the same
+            log.warning("the kernel's filter stays wider than it has to be: %s", error)
         await self._exposure.change(config.metrics)
         self._audit.record("config", sha256=config.fingerprint())
         log.info("config reloaded sha256=%s", config.fingerprint())

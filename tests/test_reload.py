@@ -183,6 +183,29 @@ async def test_a_filter_that_the_kernel_refuses_leaves_the_old_config_in_force(
         assert runs.service._config == slow_from(output.path, 200)
 
 
+async def test_a_filter_that_stays_wider_does_not_take_the_new_config_back(
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    told: Told,
+    systemd: Notes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse_the_second(wanted: Filter) -> None:
+        tracer.filters.append(wanted)
+        if len(tracer.filters) == 2:
+            raise TracerError("writing to a map", 7)
+
+    monkeypatch.setattr(tracer, "set_filter", refuse_the_second)
+    load = Loader(slow_from(output.path, 500))
+    async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
+        await reload(runs, told)
+
+        assert runs.service._config == slow_from(output.path, 500)
+
+    assert told.count("the kernel's filter stays wider than it has to be: writing to a map") == 1
+    assert not any("not reloaded" in note for note in systemd())
+
+
 async def test_a_good_config_takes_the_complaint_of_a_bad_one_back(
     output: OutputDirectory, tracer: FakeTracer, told: Told, systemd: Notes
 ) -> None:
