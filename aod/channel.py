@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -12,24 +12,25 @@ class Channel(Generic[T]):
     """Carries items from a sender that never waits to one receiver.
 
     When `capacity` items wait, the oldest is dropped and counted in `dropped`. `close` lets
-    the receiver finish what is there and ends its iteration.
+    the receiver finish what is there and ends its iteration. `on_drop` is called with each
+    item that the receiver will not see.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, on_drop: Callable[[T], None] = lambda item: None) -> None:
         self._items: deque[T] = deque()
         self._capacity = capacity
         self._changed = asyncio.Event()
         self._closed = False
+        self._on_drop = on_drop
         self.dropped = 0
 
     def send(self, item: T) -> None:
         """Hand an item over; what is sent after `close` is dropped and counted."""
         if self._closed:
-            self.dropped += 1
+            self._drop(item)
             return
         if len(self._items) == self._capacity:
-            self._items.popleft()
-            self.dropped += 1
+            self._drop(self._items.popleft())
         self._items.append(item)
         self._changed.set()
 
@@ -40,8 +41,12 @@ class Channel(Generic[T]):
 
     def clear(self) -> None:
         """Drop what waits, and count it."""
-        self.dropped += len(self._items)
-        self._items.clear()
+        while self._items:
+            self._drop(self._items.popleft())
+
+    def _drop(self, item: T) -> None:
+        self.dropped += 1
+        self._on_drop(item)
 
     @property
     def waiting(self) -> int:

@@ -119,7 +119,9 @@ class Service:
         self._audit = Audit(output.fd, config.audit.enabled, _audit_bytes(config))
         self._names = Names()
         self._upkeep = Upkeep(self._names)
-        self._anomalies = Channel[Anomaly](ANOMALIES)
+        self._anomalies = Channel[Anomaly](
+            ANOMALIES, lambda anomaly: self._incidents.outcomes.refused(anomaly)
+        )
         self._detection = Detection(config, self._names, self._anomalies.send)
         self._tracer = Follower(_needed(self._detection.filter), climb)
         self._open_requests = OpenRequests(self._tracer, self._names)

@@ -60,3 +60,17 @@ async def test_what_waits_can_be_dropped_and_is_counted() -> None:
 
     assert [item async for item in channel] == []
     assert channel.dropped == 3
+
+
+async def test_each_item_that_is_dropped_is_told() -> None:
+    dropped: list[int] = []
+    channel: Channel[int] = Channel(2, dropped.append)
+
+    for item in range(3):
+        channel.send(item)
+    channel.clear()
+    channel.close()
+    channel.send(3)
+
+    assert dropped == [0, 1, 2, 3]
+    assert channel.dropped == 4

@@ -29,7 +29,7 @@ from aod.config import Config
 from aod.detection import Recipe
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detector import Detector
-from aod.errors import SurroundingsError
+from aod.errors import BundleError, SurroundingsError
 from aod.events import Events, Kind
 from aod.filter import Filter
 from aod.names import Names
@@ -37,7 +37,7 @@ from aod.service import Orders, Service, serve
 from aod.smb import Command as Smb
 from aod.tracer import module
 from aod.tracer.own import OwnProcesses
-from tests.conftest import Collect, Notes, Told, make_config, names_in
+from tests.conftest import Collect, Notes, Told, make_anomaly, make_config, names_in
 from tests.disk import held_shut
 from tests.events import MS, make
 from tests.fakes import FakeTracer, all_manifests, only_manifest, running, slow
@@ -679,3 +679,18 @@ async def test_usage_tells_what_becomes_of_each_component(
     kinds = {re.sub("^detector .*", "detector NAME", name) for name in components}
     assert kinds <= told
     assert len(kinds) > 10
+
+
+async def test_who_waits_for_a_bundle_is_told_when_its_anomaly_falls_out_of_the_queue(
+    output: OutputDirectory, tracer: FakeTracer, script: Script
+) -> None:
+    manual = make_anomaly("manual", at_ns=1)
+
+    async with running(make_config(output.path), output, tracer) as runs:
+        outcome = runs.service._incidents.outcomes.expect(manual)
+        runs.service._anomalies.send(manual)
+        for at_ns in range(service_module.ANOMALIES):
+            runs.service._anomalies.send(make_anomaly("error", at_ns=2 + at_ns))
+
+        with pytest.raises(BundleError, match="no incident was opened"):
+            await outcome
