@@ -177,7 +177,8 @@ class Service:
         """Run all stages until told to stop, then finish what is in flight."""
         try:
             await self._run(orders)
-            await asyncio.to_thread(self._close_books)
+            log.info("stopped %s", await asyncio.to_thread(self._tracer.ledger))
+            await self._keeper.keep()
         finally:
             await asyncio.to_thread(self._tracer.close)
             if self._last_moment:
@@ -185,12 +186,8 @@ class Service:
         if self._supervisor.failure:
             raise self._supervisor.failure
 
-    def _close_books(self) -> None:
-        log.info("stopped %s", self._tracer.ledger())
-        self._keeper.keep()
-
     async def _run(self, orders: Orders) -> None:
-        await asyncio.to_thread(self._keeper.recall)
+        await self._keeper.recall()
         versions = await asyncio.to_thread(describe_versions, libbpf_version())
         self._audit.record("start", pid=os.getpid(), **versions)
         self._audit.record("config", sha256=self._config.fingerprint())
@@ -346,7 +343,7 @@ class Service:
         while True:
             await asyncio.sleep(self._config.watch_interval_sec)
             with pulse.busy():
-                await asyncio.to_thread(self._keeper.keep)
+                await self._keeper.keep()
 
     async def _watch_dog(self, _: Pulse) -> None:
         await self._watchdog.run(lambda: self._config.watch_interval_sec)

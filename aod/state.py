@@ -4,6 +4,7 @@ One JSON file in the state directory, written whole or not at all. Times of the 
 of one boot: another one starts without cooldowns, as its clocks tell nothing of the last.
 """
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -168,20 +169,21 @@ class Keeper:
         self._kept: tuple[Snapshot, Tally] | None = None
         self._is_refused = False
 
-    def recall(self) -> None:
-        """Take over what an earlier run has left; blocks."""
+    async def recall(self) -> None:
+        """Take over what an earlier run has left."""
         if self._directory:
-            state = self._directory.load()
+            state = await asyncio.to_thread(self._directory.load)
             self._cooldowns.restore(state.cooldowns, state.moment.monotonic_ns)
             self._tally.add(state.tally)
 
-    def keep(self) -> None:
-        """Write the file when something has changed; blocks. A refusal is logged once."""
+    async def keep(self) -> None:
+        """Write the file when something has changed. A refusal is logged once."""
+        # Copied here and not in the thread: what is copied belongs to the loop.
         present = (self._cooldowns.snapshot(), deepcopy(self._tally))
         if not self._directory or present == self._kept:
             return
         try:
-            self._directory.save(*present)
+            await asyncio.to_thread(self._directory.save, *present)
         except OSError as error:
             if not self._is_refused:
                 log.error("state not kept, tried again each interval: %s", error)

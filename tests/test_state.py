@@ -1,7 +1,9 @@
 """The state file: what comes back after a restart, a reboot, a sleep, and damage."""
 
+import asyncio
 import json
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from aod.cooldown import Cooldown, Snapshot, Suppressed
-from aod.state import DAMAGED, FILE, MAX_BYTES, Moment, State, StateDirectory, parse
+from aod.cooldown import Cooldown, Cooldowns, Snapshot, Suppressed
+from aod.state import DAMAGED, FILE, MAX_BYTES, Keeper, Moment, State, StateDirectory, parse
 from aod.tally import Tally
 from tests.events import SECOND
 
@@ -149,3 +151,21 @@ def test_a_tally_counts_on() -> None:
 
     assert (tally.incidents, tally.bundles, tally.deleted) == ({"latency": 3}, {"sealed": 2}, 1)
     assert tally.last_bundle == "aod_1"
+
+
+async def test_what_is_kept_was_copied_where_it_changes(
+    directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cooldowns, copied_in = Cooldowns(0, 20), set[int]()
+    copy = Cooldowns.snapshot
+
+    def noted(these: Cooldowns) -> Snapshot:
+        copied_in.add(threading.get_ident())
+        return copy(these)
+
+    monkeypatch.setattr(Cooldowns, "snapshot", noted)
+
+    await Keeper(directory, cooldowns, TALLY).keep()
+
+    assert copied_in == {threading.get_ident()}
+    assert (await asyncio.to_thread(directory.load)).tally == TALLY
