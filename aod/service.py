@@ -246,9 +246,12 @@ class Service:
             self._judging.add(task)
             task.add_done_callback(self._judging.discard)
 
+    def _interval_s(self) -> float:
+        """Return the interval of the config that is in force."""
+        return self._config.watch_interval_sec
+
     async def _trace(self, pulse: Pulse) -> None:
-        interval_s = self._config.watch_interval_sec
-        await self._tracer.run(interval_s, self._distribute, self._tracer_changed, pulse.busy)
+        await self._tracer.run(self._interval_s, self._distribute, self._tracer_changed, pulse.busy)
 
     def _tracer_changed(self, tracer: Tracer | None) -> None:
         if self._is_attached:
@@ -346,7 +349,7 @@ class Service:
                 await self._keeper.keep()
 
     async def _watch_dog(self, _: Pulse) -> None:
-        await self._watchdog.run(lambda: self._config.watch_interval_sec)
+        await self._watchdog.run(self._interval_s)
 
     async def _collect_when_told(self, orders: Orders, _: Pulse) -> None:
         while True:

@@ -52,7 +52,7 @@ class Follower:
 
     async def run(
         self,
-        interval_s: float,
+        interval_s: Callable[[], float],
         on_events: Callable[[Events], None],
         on_change: Callable[[Tracer | None], None],
         busy: Callable[[], AbstractContextManager[None]] = nullcontext,

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,13 +48,13 @@ def look(present: Path = PRESENT, module: Path = MODULE) -> Module | None:
     return Module(identity, users) if state == "live" and is_loaded(present) else None
 
 
-async def changes(interval_s: float) -> AsyncGenerator[Module | None, None]:
+async def changes(interval_s: Callable[[], float]) -> AsyncGenerator[Module | None, None]:
     """Yield the module now, whenever the kernel tells of it, and each interval."""
     with closing(_uevents()) as uevents:
         while True:
             yield await asyncio.to_thread(look)
             try:
-                async with asyncio.timeout(interval_s):
+                async with asyncio.timeout(interval_s()):
                     event = await _module_event(uevents)
             except TimeoutError:
                 continue

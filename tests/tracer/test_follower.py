@@ -93,7 +93,7 @@ class Kernel:
         return cast(Tracer, self.tracers[-1])
 
     async def follow(self) -> None:
-        await self.follower.run(1.0, self.events.append, self.changes.put_nowait)
+        await self.follower.run(lambda: 1.0, self.events.append, self.changes.put_nowait)
 
     async def look(self, found: Module | None) -> None:
         """Let it see this, and return when it has done what follows from it."""
@@ -106,7 +106,7 @@ class Kernel:
 async def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     made = Kernel()
 
-    async def changes(interval_s: float) -> AsyncIterator[Module | None]:
+    async def changes(interval_s: Callable[[], float]) -> AsyncIterator[Module | None]:
         while True:
             yield await made.modules.get()
             made.modules.task_done()

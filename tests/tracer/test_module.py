@@ -37,7 +37,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Module | None]:
 async def told(count: int, interval_s: float = LONG_S) -> list[Module | None]:
     """Return the first so many changes."""
     told: list[Module | None] = []
-    async with asyncio.timeout(10), aclosing(changes(interval_s)) as modules:
+    async with asyncio.timeout(10), aclosing(changes(lambda: interval_s)) as modules:
         async for found in modules:
             told.append(found)
             if len(told) == count:
@@ -128,3 +128,14 @@ async def test_uevents_that_the_kernel_dropped_are_a_reason_to_look(
     monkeypatch.setattr(asyncio.get_running_loop(), "sock_recv", overrun)
 
     assert await told(2) == [None, LOADED]
+
+
+async def test_the_interval_may_change_meanwhile(seen: list[Module | None]) -> None:
+    seen += [None, None, None, LOADED]
+    intervals_s = iter([0.01, 0.02, 0.03])
+
+    async with asyncio.timeout(10), aclosing(changes(lambda: next(intervals_s))) as modules:
+        found = [await anext(modules) for _ in range(4)]
+
+    assert found[-1] == LOADED
+    assert list(intervals_s) == []
