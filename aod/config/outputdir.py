@@ -113,5 +113,6 @@ def _write_problems(directory: Path, what: str, wanted: Path) -> list[str]:
             )
         return [f"cannot {what} {directory}: it is mounted read-only ({advice})"]
     if not os.access(directory, os.W_OK | os.X_OK):
-        return [f"cannot {what} {directory}: permission denied (run as root, or give another)"]
+        advice = "run as root, or give another" if os.geteuid() else "give another directory"
+        return [f"cannot {what} {directory}: permission denied ({advice})"]
     return []
