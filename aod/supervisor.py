@@ -39,10 +39,6 @@ class Pulse:
         self.limit_s = limit_s
         self._busy_since_s: float | None = None
 
-    def beat(self) -> None:
-        """Note that a step ended and another one has begun."""
-        self._busy_since_s = time.monotonic()
-
     def rest(self) -> None:
         """Note that there is nothing to do."""
         self._busy_since_s = None
@@ -50,7 +46,7 @@ class Pulse:
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Be busy while the context lasts."""
-        self.beat()
+        self._busy_since_s = time.monotonic()
         try:
             yield
         finally:

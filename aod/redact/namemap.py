@@ -123,19 +123,18 @@ class NameMap:
             aside = f"{FILE}.damaged-{time.time_ns()}"
             os.rename(FILE, aside, src_dir_fd=self._directory, dst_dir_fd=self._directory)
             log.warning("map of names is damaged, set aside file=%s: %s", aside, error)
-            self.__init__(self._directory)  # type: ignore[misc]  # begins anew, half taken in
 
     def _take(self, plain: Any) -> None:
+        """Take in what a file holds, whole; when it is damaged, nothing of it."""
         if plain["format"] != 1:
             raise ValueError("unknown format")
-        self._next = {str(kind): int(number) for kind, number in plain["next"].items()}
-        for pseudonym, name in plain["names"].items():
-            if not isinstance(name, str):
-                raise TypeError("a name is no text")
-            kind = kind_of(pseudonym)
-            self._names[pseudonym] = name
-            self._pseudonyms[_key(kind, name)] = pseudonym
+        numbers = {str(kind): int(number) for kind, number in plain["next"].items()}
+        names = dict(plain["names"].items())
+        if not all(isinstance(name, str) for name in names.values()):
+            raise TypeError("a name is no text")
+        pseudonyms = {_key(kind_of(each), name): each for each, name in names.items()}
         self._doubtful = set(plain["doubtful"])
+        self._next, self._names, self._pseudonyms = numbers, names, pseudonyms
 
 
 def kind_of(pseudonym: str) -> str:
