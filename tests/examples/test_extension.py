@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +57,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     pip += ["--no-deps", "--no-build-isolation", "--target", str(target)]
     source = tmp_path_factory.mktemp("source") / "extension"
-    subprocess.run(["cp", "-r", PACKAGE, source], check=True)
+    shutil.copytree(PACKAGE, source)
     subprocess.run([*pip, str(source)], check=True, timeout=120)
     return {**os.environ, "PYTHONPATH": f"{target}:{ROOT}"}
 
