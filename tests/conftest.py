@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-from aod import actions, smb
+from aod import actions, smb, tasks
 from aod.actions.action import Context, Outcome
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory, read_manifest
@@ -104,6 +105,16 @@ async def tracer(monkeypatch: pytest.MonkeyPatch) -> "FakeTracer":
 
     monkeypatch.setattr(module, "look", lambda: Module(identity=1, users=None))
     return FakeTracer()
+
+
+@pytest.fixture
+def waiting_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that waits for the open request of FakeTracer, in a /proc of our making."""
+    folder = tmp_path / "proc/7/task/8"
+    folder.mkdir(parents=True)
+    (folder / "status").write_text("State:\tD (disk sleep)\n")
+    (folder / "stack").write_text("[<0>] wait_for_response+0x9f/0x110 [cifs]\n")
+    monkeypatch.setattr(tasks, "waiting_for", partial(tasks.waiting_for, proc=tmp_path / "proc"))
 
 
 class Scripted:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from aod import tasks
 from aod.actions.action import Context, Outcome
 from aod.actions.output import Output
 from aod.activity import Sample
@@ -90,14 +89,8 @@ async def test_what_is_asked_for_becomes_a_bundle_with_what_is_open(
     tracer: FakeTracer,
     script: Script,
     told: Told,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    waiting_thread: None,
 ) -> None:
-    folder = tmp_path / "proc/7/task/8"
-    folder.mkdir(parents=True)
-    (folder / "status").write_text("State:\tD (disk sleep)\n")
-    look = tasks.waiting_for
-    monkeypatch.setattr(tasks, "waiting_for", lambda events: look(events, tmp_path / "proc"))
     tracer.sent_ns -= 7000 * MS
 
     async with answering(make_config(output.path), output, tracer, told):

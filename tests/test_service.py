@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -340,15 +339,8 @@ async def test_a_request_that_hangs_becomes_a_bundle_with_its_threads_stack(
     tracer: FakeTracer,
     script: Script,
     told: Told,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    waiting_thread: None,
 ) -> None:
-    folder = tmp_path / "proc/7/task/8"
-    folder.mkdir(parents=True)
-    (folder / "status").write_text("State:\tD (disk sleep)\n")
-    (folder / "stack").write_text("[<0>] wait_for_response+0x9f/0x110 [cifs]\n")
-    looking = partial(tasks.waiting_for, proc=tmp_path / "proc")
-    monkeypatch.setattr(tasks, "waiting_for", looking)
     tracer.sent_ns -= 6000 * MS
 
     async with running(watching_requests(output, 5000), output, tracer):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -23,6 +24,35 @@ logging.basicConfig(level="INFO")
 needs.missing_rights = needs.missing_types = lambda: ""
 run(Path({config!r}))
 """
+
+
+class Ended(NamedTuple):
+    """How a process ended after its signal, and what it still said."""
+
+    code: int
+    rest: str
+    took_s: float
+
+
+def shipped_config(folder: Path) -> Path:
+    """Write the shipped config with an output directory of the test's."""
+    config = folder / "config.yaml"
+    shipped = (ROOT / "config/config.yaml").read_text()
+    config.write_text(shipped.replace("/var/log/aod", str(folder / "out")))
+    return config
+
+
+def signalled_once_it_says(text: str, code: str, number: signal.Signals) -> Ended:
+    """Run code in a Python of its own, and signal it when it has logged `text`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr
+        assert any(text in line for line in iter(process.stderr.readline, ""))
+        started_s = time.monotonic()
+        process.send_signal(number)
+        rest = process.stderr.read()
+    return Ended(process.returncode, rest, time.monotonic() - started_s)
 
 
 def group(*failures: Exception) -> ExceptionGroup[Exception]:
@@ -57,30 +87,18 @@ def test_any_other_is_told_in_a_sentence_and_logged_with_its_trace(
 def test_waiting_for_cifs_it_ends_cleanly_on_a_signal(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    config = tmp_path / "config.yaml"
-    shipped = (ROOT / "config/config.yaml").read_text()
-    config.write_text(shipped.replace("/var/log/aod", str(tmp_path / "out")))
-    code = WAITING.format(config=str(config))
-    with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr
-        lines = iter(process.stderr.readline, "")
-        assert any("cifs is not loaded: waiting for it" in line for line in lines)
-        started_s = time.monotonic()
-        process.send_signal(number)
-        rest = process.stderr.read()
+    code = WAITING.format(config=str(shipped_config(tmp_path)))
 
-    assert (process.returncode, "Traceback" in rest) == (0, False)
-    assert time.monotonic() - started_s < 2
+    ended = signalled_once_it_says("cifs is not loaded: waiting for it", code, number)
+
+    assert (ended.code, "Traceback" in ended.rest) == (0, False)
+    assert ended.took_s < 2
 
 
 @pytest.mark.skipif(Path("/proc/fs/cifs").exists(), reason="cifs is loaded here")
 def test_a_thread_that_is_stuck_does_not_hold_the_end(tmp_path: Path) -> None:
-    config, fifo = tmp_path / "config.yaml", tmp_path / "fifo"
+    fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    shipped = (ROOT / "config/config.yaml").read_text()
-    config.write_text(shipped.replace("/var/log/aod", str(tmp_path / "out")))
     stuck = f"""
 from aod.names import Names
 def hang(names):
@@ -88,16 +106,11 @@ def hang(names):
     open({str(fifo)!r})
 Names.refresh = hang
 """
-    code = WAITING.replace("run(Path", f"{stuck}run(Path").format(config=str(config))
-    with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr
-        lines = iter(process.stderr.readline, "")
-        assert any("hangs" in line for line in lines)
-        started_s = time.monotonic()
-        process.terminate()
-        rest = process.stderr.read()
+    code = WAITING.replace("run(Path", f"{stuck}run(Path").format(
+        config=str(shipped_config(tmp_path))
+    )
 
-    assert (process.returncode, "Traceback" in rest) == (0, False)
-    assert time.monotonic() - started_s < 5
+    ended = signalled_once_it_says("hangs", code, signal.SIGTERM)
+
+    assert (ended.code, "Traceback" in ended.rest) == (0, False)
+    assert ended.took_s < 5
