@@ -5,8 +5,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from aod.bundle import files
 from aod.bundle.output import Entry, OutputDirectory, Record, oldest_first
+from aod.host import files
 
 log = logging.getLogger(__name__)
 

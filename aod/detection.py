@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
-from aod import detectors, tasks
+from aod import detectors
 from aod.channel import Channel
 from aod.clock import wall_offset_ns
 from aod.config import Config
@@ -18,9 +18,10 @@ from aod.detectors.detector import Detector, Ticking
 from aod.detectors.scope import Scoped, within_scope
 from aod.events import Events
 from aod.filter import Filter, union
+from aod.host import threads as tasks
+from aod.host.threads import Tasks
 from aod.names import Names
 from aod.supervisor import Component, Pulse
-from aod.tasks import Tasks
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from aod import private
-from aod.bundle import files
 from aod.cooldown import Cooldown, Cooldowns, Snapshot
+from aod.host import directories as private
+from aod.host import files
 from aod.tally import Tally
 
 log = logging.getLogger(__name__)

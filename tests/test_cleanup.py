@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aod.bundle import Bundle, OutputDirectory
-from aod.bundle.files import names
 from aod.bundle.output import Entry
 from aod.cleanup import Cleanup, Limits, Removal, WallClock, newest_sealed, plan
+from aod.host.files import names
 
 NOW = 1763806988_123456789
 DAY = 86_400 * 1_000_000_000

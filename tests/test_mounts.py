@@ -1,10 +1,10 @@
-"""Tests of aod.mounts."""
+"""Tests of aod.host.mounts."""
 
 from pathlib import PurePosixPath
 
 import pytest
 
-from aod.mounts import all_mounts, cifs_mounts, mount_of, unescape
+from aod.host.mounts import all_mounts, cifs_mounts, mount_of, unescape
 
 MOUNTINFO = r"""27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard
 36 27 0:52 / /mnt/share rw,relatime shared:1 master:2 - cifs //nas/data rw,vers=3.1.1

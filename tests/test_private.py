@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aod.private import RefusedError, open_directory
+from aod.host.directories import RefusedError, open_directory
 
 OTHER = 1234
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aod.actions import ACTIONS, create
-from aod.capabilities import Capability
+from aod.host.capabilities import Capability
 from tests.test_documents import rows, section
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +41,7 @@ BY_PATH = {
     "aod/config/yamlsource.py": "reads the config that is named, and looks who can write it",
     "aod/control/client.py": "the service's directory, to ask it",
     "aod/metrics/textfile.py": "opens / and goes on from there",
-    "aod/private.py": "opens / and goes on from there",
+    "aod/host/directories.py": "opens / and goes on from there",
 }
 """Who may open by a path, and why."""
 

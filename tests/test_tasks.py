@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aod.events import Events, Flag, Kind
-from aod.tasks import MAX_BYTES, MAX_TASKS, Task, look, waiting_for
+from aod.host.threads import MAX_BYTES, MAX_TASKS, Task, look, waiting_for
 from tests.events import make
 
 STATUS = "Name:\tstat\nState:\tD (disk sleep)\nTgid:\t7\nUid:\t1000\t0\t0\t0\n"

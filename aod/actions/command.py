@@ -11,7 +11,7 @@ from typing import Protocol
 from aod.actions.action import STDERR_KEPT_BYTES, Context, Outcome, Skip, State
 from aod.actions.child import Child
 from aod.actions.programs import CONFINING, NOT_FOUND, confined, require_there
-from aod.capabilities import Capability
+from aod.host.capabilities import Capability
 
 CHUNK_BYTES = 64 << 10
 STDERR_READ_BYTES = 1 << 20

@@ -3,7 +3,7 @@
 from aod.actions.action import Context, Outcome
 from aod.actions.command import Command
 from aod.actions.output import Output
-from aod.capabilities import Capability
+from aod.host.capabilities import Capability
 
 
 class Dmesg:

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, TypeVarTuple
 
 from aod.actions.action import Abandoned, Context, Outcome, Skip
 from aod.actions.output import Output
-from aod.capabilities import Capability, raised
+from aod.host.capabilities import Capability, raised
 
 CHUNK_BYTES = 256 << 10
 STUCK_GRACE_S = 1.0

@@ -6,7 +6,7 @@ from pathlib import Path
 from aod.actions.action import Context, Outcome, Skip
 from aod.actions.command import Command
 from aod.actions.output import Output
-from aod.capabilities import Capability
+from aod.host.capabilities import Capability
 
 FOLDERS = ("var/log/journal", "run/log/journal")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from aod.actions.action import Context, Outcome, Skip
 from aod.actions.file import read_text
 from aod.actions.output import Output
-from aod.mounts import CIFS_TYPES
+from aod.host.mounts import CIFS_TYPES
 
 TABLES = ("mounts", "mountinfo")
 

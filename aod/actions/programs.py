@@ -8,9 +8,9 @@ import stat
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from aod import capabilities
 from aod.actions.action import Skip
-from aod.capabilities import Capability
+from aod.host import capabilities
+from aod.host.capabilities import Capability
 
 SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 CONFINING = ("prlimit", "setpriv")

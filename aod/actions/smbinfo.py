@@ -7,8 +7,8 @@ from aod.actions.action import Context, Outcome, Skip, combined
 from aod.actions.command import Command
 from aod.actions.file import read_text
 from aod.actions.output import Output
-from aod.capabilities import Capability
-from aod.mounts import Mount, cifs_mounts
+from aod.host.capabilities import Capability
+from aod.host.mounts import Mount, cifs_mounts
 
 QUERIES = ("fileallinfo", "filefsfullsizeinfo")  # never keys: they decrypt the traffic
 MAX_MOUNTS = 8

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 import zstandard
 
-from aod.bundle import files
 from aod.errors import BundleError
+from aod.host import files
 
 MANIFEST = "manifest.json"
 SUMMARY = "summary.txt"

@@ -19,10 +19,11 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-from aod.bundle import archive, files
+from aod.bundle import archive
 from aod.bundle.archive import MANIFEST, SUMMARY
 from aod.bundle.output import RAW, SEALED, TEMPORARY, OutputDirectory
 from aod.events import Events
+from aod.host import files
 
 log = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from aod import private
-from aod.bundle import files
 from aod.bundle.room import Reservations
 from aod.errors import SurroundingsError
-from aod.mounts import all_mounts, mount_of
+from aod.host import directories as private
+from aod.host import files
+from aod.host.mounts import all_mounts, mount_of
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from aod import private
-from aod.mounts import Mount, all_mounts, mount_of
+from aod.host import directories as private
+from aod.host.mounts import Mount, all_mounts, mount_of
 
 MAX_LINKS = 40
 """Symbolic links in one path that the kernel follows (MAXSYMLINKS, fs/namei.c)."""

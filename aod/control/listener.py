@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from aod import private
 from aod.control.protocol import SOCKET, address
 from aod.errors import ServiceError
+from aod.host import directories as private
 
 LOCK = "aod.lock"
 BACKLOG = 16

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod.events import Events, empty, join
-from aod.tasks import MAX_TASKS, Tasks
+from aod.host.threads import MAX_TASKS, Tasks
 
 FIRST = 1000
 WORST = 1000

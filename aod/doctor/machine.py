@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aod.doctor.finding import Finding, State, judged
-from aod.mounts import Mount, cifs_mounts
+from aod.host.mounts import Mount, cifs_mounts
 from aod.tracer import module, needs
 from aod.tracer.btf import shipped_btf
 from aod.tracer.ladder import MODULE_BTF

@@ -1,6 +1,6 @@
 """Names for the ids that events carry: server, channel, share, file, unit or pod."""
 
-from aod.names.cgroups import unit_of
+from aod.host.cgroups import unit_of
 from aod.names.debugdata import Connections, parse_debug_data
 from aod.names.names import Names
 from aod.names.openfiles import parse_open_files

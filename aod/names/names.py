@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from aod.events import Events, Kind
-from aod.names.cgroups import find_units
+from aod.host.cgroups import find_units
 from aod.names.debugdata import TCP_STATUS_GOOD, Connections, parse_debug_data
 from aod.names.openfiles import FileKey, parse_open_files
 

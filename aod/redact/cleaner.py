@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from aod import places
-from aod.bundle import files
 from aod.events import Events
+from aod.host import files
 from aod.redact import known
 from aod.redact.manifest import DAMAGED, Manifest, damaged
 from aod.redact.namemap import NameMap

@@ -4,7 +4,7 @@ import logging
 import socket
 from pathlib import Path
 
-from aod.mounts import cifs_mounts
+from aod.host.mounts import cifs_mounts
 from aod.redact.naming import FIRST_USER_ID, NOBODY, Naming
 from aod.redact.texts import Text
 

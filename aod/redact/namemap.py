@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from aod import private
-from aod.bundle import files
+from aod.host import directories as private
+from aod.host import files
 
 log = logging.getLogger(__name__)
 

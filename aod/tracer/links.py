@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from aod.capabilities import PROBES, raised
 from aod.errors import TracerError
+from aod.host.capabilities import PROBES, raised
 from aod.tracer._libbpf import ffi, lib
 from aod.tracer.libbpf import find_program
 from aod.tracer.probes import Probe

@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aod.capabilities import PROBES, raised
 from aod.errors import TracerError
 from aod.events import (
     COMMANDS,
@@ -24,6 +23,7 @@ from aod.events import (
     Setting,
 )
 from aod.filter import Filter, StatusVerdict
+from aod.host.capabilities import PROBES, raised
 from aod.tracer._libbpf import ffi, lib
 from aod.tracer.libbpf import check, find_program
 from aod.tracer.links import Links

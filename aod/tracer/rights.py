@@ -3,7 +3,7 @@
 import errno
 import resource
 
-from aod.capabilities import Capability, lower
+from aod.host.capabilities import Capability, lower
 from aod.tracer._libbpf import ffi, lib
 
 

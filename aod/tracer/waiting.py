@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod.events import Events, Flag, Kind, empty, join
-from aod.tasks import PROC, Task, look
+from aod.host.threads import PROC, Task, look
 
 OLD_NS = 1_000_000_000
 """Age from which a thread is looked at: a send takes much less, a hang much more."""

@@ -10,7 +10,7 @@ import pytest
 from aod.actions import ACTIONS, create, programs
 from aod.actions.action import Skip
 from aod.actions.tcpdump import Tcpdump
-from aod.capabilities import Capability, Rights, mask, rights
+from aod.host.capabilities import Capability, Rights, mask, rights
 
 OTHER = 1234
 ALL = (1 << 41) - 1

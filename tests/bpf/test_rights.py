@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aod.capabilities import Capability, mask, rights
+from aod.host.capabilities import Capability, mask, rights
 
 ROOT = Path(__file__).parents[2]
 BEGIN = """

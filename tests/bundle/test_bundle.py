@@ -15,15 +15,8 @@ import numpy as np
 import pytest
 import zstandard
 
-from aod.bundle import (
-    COLUMNS,
-    Bundle,
-    OutputDirectory,
-    archive,
-    files,
-    read_manifest,
-    read_member,
-)
+from aod.bundle import COLUMNS, Bundle, OutputDirectory, archive, read_manifest, read_member
+from aod.host import files
 from tests import events
 from tests.report import manifests
 

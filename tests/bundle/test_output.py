@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from aod.bundle.files import names
 from aod.bundle.output import Entry, OutputDirectory
 from aod.errors import SurroundingsError
+from aod.host.files import names
 from tests.disk import held_shut, remount, small_disk
 
 STAMP = 1763806988_123456789

@@ -9,7 +9,8 @@ from threading import Semaphore
 
 import pytest
 
-from aod.bundle import Bundle, OutputDirectory, archive, files, read_manifest, read_member, recover
+from aod.bundle import Bundle, OutputDirectory, archive, read_manifest, read_member, recover
+from aod.host import files
 from aod.report.summary import render
 
 STAMP = 1763806988_123456789

@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from aod.bundle import Bundle, OutputDirectory, files, read_manifest, read_member, recover
+from aod.bundle import Bundle, OutputDirectory, read_manifest, read_member, recover
 from aod.commands.list import list_bundles
 from aod.commands.show import show
 from aod.config.loading import load_with_sources
@@ -26,8 +26,9 @@ from aod.config.outputdir import share_problems
 from aod.control import protocol
 from aod.cooldown import Cooldowns
 from aod.errors import AodError
+from aod.host import files
+from aod.host.mounts import all_mounts, mount_of
 from aod.metrics.endpoint import MAX_HEAD_BYTES, Endpoint
-from aod.mounts import all_mounts, mount_of
 from aod.names import Names
 from aod.names.debugdata import parse_debug_data
 from aod.names.openfiles import parse_open_files

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from aod.actions import NAMES, create
-from aod.capabilities import Capability
 from aod.config import Config
+from aod.host.capabilities import Capability
 
 UNIT = Path(__file__).resolve().parents[2] / "config" / "aod.service"
 TEXT = UNIT.read_text()

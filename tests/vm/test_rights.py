@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aod.actions.tcpdump import Tcpdump
-from aod.capabilities import Capability, mask
+from aod.host.capabilities import Capability, mask
 from tests.vm.daemon import Daemon, Left, anomaly, watching
 from tests.vm.lab import SERVED, SHARE, Machine
 

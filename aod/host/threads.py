@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from aod.capabilities import STACKS, raised
 from aod.events import Events, Flag
+from aod.host.capabilities import STACKS, raised
 
 PROC = Path("/proc")
 MAX_TASKS = 10
