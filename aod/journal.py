@@ -12,7 +12,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO, TypeAlias
 
-from aod.report.text import printable
+from aod.text import printable
 
 SOCKET = "/run/systemd/journal/socket"
 INCIDENT = "27c5998adb2c4c259615b2834becbaf8"

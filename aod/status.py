@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from aod import systemd
-from aod.report.text import plural
 from aod.tally import Tally
+from aod.text import plural
 
 
 class Status:

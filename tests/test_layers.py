@@ -61,7 +61,7 @@ LAYERS = (
         "aod.places",
         "aod.host.directories",
         "aod.systemd",
-        "aod.report.text",
+        "aod.text",
         "aod.tally",
         "aod._event",
         "aod",

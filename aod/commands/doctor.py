@@ -121,7 +121,7 @@ async def _fire_and_keep(config: Path, as_json: bool) -> None:
 def _tell(sealed: Path, as_json: bool) -> None:
     """Print what the sealed bundle holds: that it can be read is part of the proof."""
     from aod.bundle import read_manifest
-    from aod.report.text import printable, table
+    from aod.text import printable, table
 
     manifest = read_manifest(sealed)
     actions = manifest["actions"]

@@ -42,9 +42,9 @@ def list_bundles(
     """List the bundles: when, what, how bad, where, how large."""
     import json
 
+    from aod import text
     from aod.bundle import OutputDirectory
     from aod.errors import ConfigError
-    from aod.report import text
 
     if suppressed and (config or directory):
         raise ConfigError(
@@ -68,7 +68,7 @@ def list_bundles(
 
 def left_out(others: Sequence[str]) -> str:
     """Say how many bundles are not shown because they belong to another user."""
-    from aod.report.text import plural
+    from aod.text import plural
 
     return f"{plural(len(others), 'bundle')} of another user left out (run as that user)"
 
@@ -152,7 +152,7 @@ def _found(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(bundles: list[dict[str, Any]]) -> list[str]:
-    from aod.report import text
+    from aod import text
 
     rows = [
         [
@@ -181,7 +181,7 @@ def _local_time(timestamp: int) -> str:
 def _list_suppressed(as_json: bool) -> None:
     import json
 
-    from aod.report import text
+    from aod import text
     from aod.report.summary import suppressed_table
 
     held_back = _held_back()

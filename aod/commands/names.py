@@ -13,10 +13,10 @@ def names(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
     """Print the names that pseudonyms stand for."""
+    from aod import text
     from aod.errors import SurroundingsError
     from aod.places import state_directory
     from aod.redact.namemap import FILE, read
-    from aod.report import text
 
     state = state_directory()
     try:

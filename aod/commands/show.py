@@ -55,9 +55,9 @@ def locate(bundle: str, config: Path | None, directory: Path | None) -> Path:
 
 
 def _summary(path: Path) -> str:
+    from aod import text
     from aod.bundle import SUMMARY, read_manifest, read_member
     from aod.errors import BundleError
-    from aod.report import text
     from aod.report.summary import render
 
     try:

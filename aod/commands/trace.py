@@ -161,7 +161,7 @@ def _print(events: "Events", names: "Names", as_json: bool) -> None:
 
 
 def _line(row: dict[str, Any]) -> str:
-    from aod.report import text
+    from aod import text
     from aod.report.operations import command, outcome
 
     server = f"//{row['server']}/{row['share']}" if row["server"] else ""

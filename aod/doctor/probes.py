@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from aod import text
 from aod.doctor.finding import Finding, State
 from aod.errors import TracerError
 from aod.events import Kind
 from aod.filter import Filter
-from aod.report import text
 from aod.tracer import probing
 from aod.tracer.ladder import TYPES, climb
 from aod.tracer.probes import CREDITS, LADDER

@@ -7,7 +7,7 @@ from typing import Any
 
 from aod.doctor import machine, probes, service, settings
 from aod.doctor.finding import Finding, State
-from aod.report.text import plural, printable, table
+from aod.text import plural, printable, table
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+from aod import text
 from aod.activity import Activity, Snapshot
-from aod.report import text
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from aod.report import connections, text
+from aod import text
+from aod.report import connections
 from aod.report.evidence import Event, Evidence, evidence
 
 MOST = 0.5

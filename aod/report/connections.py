@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from aod.report import text
+from aod import text
 from aod.report.evidence import Event, Evidence
 
 SESSION = "the session expired at the server: Kerberos tickets and the logins after it"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from aod.report import text
+from aod import text
 
 Event: TypeAlias = Mapping[str, Any]
 HUNG_NS = 5_000_000_000

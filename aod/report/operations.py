@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aod.report import text
+from aod import text
 from aod.report.evidence import Event
 
 WIDTH = 118

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from aod import text
 from aod.errors import ANOTHER_SHAPE, BundleError
-from aod.report import text
 from aod.report.advice import advise, time_spent
 from aod.report.evidence import Event
 from aod.report.operations import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aod.report import text
+from aod import text
 
 
 @pytest.mark.parametrize(
