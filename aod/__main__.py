@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from aod import journal
 from aod.commands import config
 from aod.commands.collect import collect
 from aod.commands.doctor import doctor
@@ -18,6 +17,7 @@ from aod.commands.show import show
 from aod.commands.top import top
 from aod.commands.trace import trace
 from aod.errors import AodError, ConfigError, SurroundingsError, tell
+from aod.runtime import journal
 
 OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What writing to stdout can end with; anything else tells its file, or is a bug."""

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Self
 
 from aod import detectors
-from aod.channel import Channel
 from aod.clock import wall_offset_ns
 from aod.config import Config
 from aod.config.tree import AnomalySection
@@ -21,7 +20,8 @@ from aod.filter import Filter, union
 from aod.host import threads as tasks
 from aod.host.threads import Tasks
 from aod.names import Names
-from aod.supervisor import Component, Pulse
+from aod.runtime.queue import Channel
+from aod.runtime.supervisor import Component, Pulse
 
 log = logging.getLogger(__name__)
 

@@ -8,15 +8,15 @@ from typing import Any, TypeAlias
 
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory
-from aod.channel import Channel
 from aod.config import Config
 from aod.cooldown import Cooldowns, Suppressed
 from aod.detectors.anomaly import Anomaly
 from aod.incident import Incident, Surroundings
-from aod.journal import BUNDLE, INCIDENT, entry
 from aod.notice import Outcome, opened
 from aod.outcomes import Outcomes
-from aod.tally import Tally
+from aod.runtime.counts import Tally
+from aod.runtime.journal import BUNDLE, INCIDENT, entry
+from aod.runtime.queue import Channel
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import numpy as np
 from aod import smb
 from aod.detectors.anomaly import Anomaly
 from aod.events import has_command
-from aod.journal import MAX_VALUES, Fields
 from aod.report.summary import sentence
+from aod.runtime.journal import MAX_VALUES, Fields
 
 FORMAT = 1
 

@@ -13,9 +13,9 @@ from aod.actions.action import STDERR_KEPT_BYTES, Context, Outcome, Skip
 from aod.actions.command import Command
 from aod.actions.programs import find
 from aod.actions.stuck import Stuck
-from aod.channel import Channel
 from aod.config.program import objection
 from aod.notice import Notice
+from aod.runtime.queue import Channel
 
 log = logging.getLogger(__name__)
 

@@ -19,9 +19,7 @@ from aod import actions, answers, redact, smb
 from aod.actions import orphans, programs
 from aod.actions.action import Context
 from aod.actions.runner import Runner
-from aod.audit import Audit, part_of
 from aod.bundle import Clean, OutputDirectory, recover
-from aod.channel import Channel
 from aod.cleanup import Cleanup, Limits
 from aod.config import Config
 from aod.control import Control
@@ -38,10 +36,13 @@ from aod.names import Names, Upkeep
 from aod.notify import Notify
 from aod.places import is_made_at_start, runtime_directory, state_directory
 from aod.report.summary import render
+from aod.runtime.audit import Audit, part_of
+from aod.runtime.counts import Tally
+from aod.runtime.queue import Channel
+from aod.runtime.status import Status
+from aod.runtime.supervisor import Component, Policy, Pulse, Supervisor
+from aod.runtime.watchdog import Watchdog
 from aod.state import Keeper, StateDirectory
-from aod.status import Status
-from aod.supervisor import Component, Policy, Pulse, Supervisor
-from aod.tally import Tally
 from aod.tracer.counters import IdleCounters, usual_latency_ns
 from aod.tracer.follower import Climb, Follower
 from aod.tracer.inflight import OpenRequests
@@ -49,7 +50,6 @@ from aod.tracer.ladder import climb
 from aod.tracer.ledger import Ledger, Watch
 from aod.tracer.libbpf import libbpf_version
 from aod.tracer.program import Tracer
-from aod.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 

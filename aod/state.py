@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from aod.cooldown import Cooldown, Cooldowns, Snapshot
 from aod.host import directories as private
 from aod.host import files
-from aod.tally import Tally
+from aod.runtime.counts import Tally
 
 log = logging.getLogger(__name__)
 

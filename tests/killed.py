@@ -26,12 +26,12 @@ from aod.actions.command import Command
 from aod.actions.output import Output
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory, recover
-from aod.channel import Channel
 from aod.detectors.anomaly import Anomaly
 from aod.incident import Surroundings
 from aod.incidents import Incidents, make_cooldowns
 from aod.report.summary import render
-from aod.tally import Tally
+from aod.runtime.counts import Tally
+from aod.runtime.queue import Channel
 from tests.conftest import make_anomaly, make_config
 from tests.disk import clean_of, whole
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from aod import audit
-from aod.audit import FILE, OLDER, Audit
 from aod.bundle import OutputDirectory
 from aod.cleanup import Cleanup, Limits
+from aod.runtime import audit
+from aod.runtime.audit import FILE, OLDER, Audit
 from tests.conftest import Told, names_in
 
 

@@ -5,11 +5,11 @@ from typing import Any
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory
-from aod.channel import Channel
 from aod.detectors.anomaly import Anomaly
 from aod.incident import Describe, Surroundings
 from aod.incidents import Incidents, make_cooldowns
-from aod.tally import Tally
+from aod.runtime.counts import Tally
+from aod.runtime.queue import Channel
 from tests.conftest import Collect, Told, make_anomaly, make_config, names_in
 from tests.test_incidents import handle, manifests, spawn
 

@@ -1,6 +1,6 @@
 import asyncio
 
-from aod.channel import Channel
+from aod.runtime.queue import Channel
 
 
 async def received(channel: Channel[int]) -> list[int]:

@@ -15,14 +15,14 @@ from aod.actions.command import Command
 from aod.actions.output import Output
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory
-from aod.channel import Channel
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.incident import Incident, Surroundings
 from aod.incidents import Incidents, make_cooldowns
-from aod.journal import BUNDLE, INCIDENT
 from aod.notice import Notice
-from aod.tally import Tally
+from aod.runtime.counts import Tally
+from aod.runtime.journal import BUNDLE, INCIDENT
+from aod.runtime.queue import Channel
 from tests.conftest import Collect, Told, make_anomaly, make_config, manifest_of, names_in
 from tests.disk import Faults
 from tests.events import SECOND

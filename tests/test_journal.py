@@ -13,8 +13,8 @@ from typing import TextIO
 
 import pytest
 
-from aod import journal
-from aod.journal import BUNDLE, Journal, entry, is_connected
+from aod.runtime import journal
+from aod.runtime.journal import BUNDLE, Journal, entry, is_connected
 
 Fields = dict[str, list[str]]
 log = logging.getLogger("aod.of-this-test")

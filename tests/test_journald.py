@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aod import journal
+from aod.runtime import journal
 
 JOURNALD = Path("/usr/lib/systemd/systemd-journald")
 ROOT = Path(__file__).parents[1]

@@ -16,11 +16,9 @@ from typing import Any
 import pytest
 
 from aod import service as service_module
-from aod import supervisor
 from aod.actions.action import Context, Outcome
 from aod.actions.command import Command
 from aod.actions.output import Output
-from aod.audit import part_of
 from aod.bundle import Bundle, OutputDirectory
 from aod.commands.run import told as told_failure
 from aod.detection import Recipe
@@ -30,6 +28,8 @@ from aod.errors import BundleError, SurroundingsError
 from aod.events import Events, Kind
 from aod.filter import Filter
 from aod.names import Names
+from aod.runtime import supervisor
+from aod.runtime.audit import part_of
 from aod.service import Orders, Service, serve
 from aod.smb import Command as Smb
 from aod.tracer import module

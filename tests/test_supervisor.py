@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from aod import supervisor as module
 from aod.errors import SurroundingsError
-from aod.supervisor import MAX_FAILURES, Component, Policy, Pulse, Supervisor
+from aod.runtime import supervisor as module
+from aod.runtime.supervisor import MAX_FAILURES, Component, Policy, Pulse, Supervisor
 from tests.conftest import Told
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aod.systemd import notify
+from aod.runtime.systemd import notify
 
 
 @pytest.mark.parametrize("abstract", [False, True])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aod.watchdog import Watchdog, limit_s
+from aod.runtime.watchdog import Watchdog, limit_s
 from tests.conftest import Notes, Told
 
 WANTED = {"WATCHDOG_USEC": "30000000"}

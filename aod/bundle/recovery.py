@@ -8,11 +8,11 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from aod import journal
 from aod.bundle.archive import SUMMARY
 from aod.bundle.bundle import Bundle, Clean
 from aod.bundle.output import SEALED, TEMPORARY, Entry, OutputDirectory, Record
 from aod.errors import BundleError
+from aod.runtime import journal
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ THREADS = 32
 
 def run(config: File = DEFAULT_FILE) -> None:
     """Watch the SMB mounts, and keep a bundle of evidence when something goes wrong."""
-    from aod import memory
+    from aod.runtime import memory
     from aod.tracer import needs, rights
 
     memory.settle()

@@ -13,10 +13,10 @@ from aod.commands.run import told
 from aod.errors import ConfigError, SurroundingsError
 
 if TYPE_CHECKING:
-    from aod.channel import Channel
     from aod.events import Events
     from aod.filter import Filter
     from aod.names import Names
+    from aod.runtime.queue import Channel
     from aod.tracer.program import Tracer
 
 Watch: TypeAlias = "Callable[[Tracer, asyncio.Event], Coroutine[Any, Any, None]]"
@@ -86,9 +86,9 @@ async def _with_tracer(
 
 
 async def _trace(as_json: bool, tracer: "Tracer", stop: asyncio.Event) -> None:
-    from aod.channel import Channel
     from aod.events import Count
     from aod.names import Names
+    from aod.runtime.queue import Channel
 
     names = Names()
     batches = Channel["Events"](BATCHES)

@@ -20,8 +20,8 @@ from aod.errors import SurroundingsError
 from aod.events import BUCKETS
 from aod.metrics.operations import OTHERS, Operations, Place, Total
 from aod.metrics.reading import Reading
+from aod.runtime.counts import Tally
 from aod.smb import Command
-from aod.tally import Tally
 
 SECOND_NS = 1_000_000_000
 WAIT_S = 5.0

@@ -10,7 +10,7 @@ from aod.config.tree import Metrics
 from aod.config.values import as_address
 from aod.metrics.operations import Operations
 from aod.metrics.reading import Reading
-from aod.supervisor import Component, Policy, Pulse
+from aod.runtime.supervisor import Component, Policy, Pulse
 
 Run: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from aod.activity import Sample
-from aod.tally import Tally
+from aod.runtime.counts import Tally
 
 
 @dataclass(frozen=True, slots=True)

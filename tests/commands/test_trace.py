@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from aod import smb
-from aod.channel import Channel
 from aod.commands import trace as command
 from aod.errors import ConfigError, SurroundingsError
 from aod.events import COMMANDS, Cause, Events, Kind, join
 from aod.filter import Filter
 from aod.names import Names
+from aod.runtime.queue import Channel
 from aod.smb import Command
 from aod.tracer import module, needs
 from aod.tracer.program import Tracer

@@ -12,7 +12,7 @@ from aod.events import BUCKETS
 from aod.metrics import Operations, Reading
 from aod.metrics.collector import Exposition
 from aod.names import Names
-from aod.tally import Tally
+from aod.runtime.counts import Tally
 from aod.tracer.ledger import Ledger
 
 DEBUG_DATA = """1) ConnectionId: 0x1 Hostname: nas01

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from aod.journal import BUNDLE
+from aod.runtime.journal import BUNDLE
 from tests.vm.lab import Result
 
 NAME = "aod.service"

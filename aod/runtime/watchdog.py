@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from aod import systemd
+from aod.runtime import systemd
 
 log = logging.getLogger(__name__)
 

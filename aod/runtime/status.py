@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from aod import systemd
-from aod.tally import Tally
+from aod.runtime import systemd
+from aod.runtime.counts import Tally
 from aod.text import plural
 
 

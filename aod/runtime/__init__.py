@@ -1,0 +1,1 @@
+"""What any long-running service needs: supervision, queues, systemd, the journal, audit, counts."""
