@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from aod.actions.action import STDERR_KEPT_BYTES, Context, Outcome, Skip
-from aod.actions.command import Command
-from aod.actions.programs import find
-from aod.actions.stuck import Stuck
 from aod.config.program import objection
 from aod.notice import Notice
+from aod.processes.command import Command
+from aod.processes.programs import find
+from aod.processes.stuck import Stuck
 from aod.runtime.queue import Channel
 
 log = logging.getLogger(__name__)

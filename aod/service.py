@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 
 from aod import actions, answers, redact, smb
-from aod.actions import orphans, programs
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.bundle import Clean, OutputDirectory, recover
@@ -35,6 +34,7 @@ from aod.metrics import Exposure, Operations, Reading
 from aod.names import Names, Upkeep
 from aod.notify import Notify
 from aod.places import is_made_at_start, runtime_directory, state_directory
+from aod.processes import orphans, programs
 from aod.report.summary import render
 from aod.runtime.audit import Audit, part_of
 from aod.runtime.counts import Tally

@@ -22,13 +22,13 @@ from typing import Any
 
 from aod import actions
 from aod.actions.action import Action, Context, Outcome
-from aod.actions.command import Command
 from aod.actions.output import Output
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory, recover
 from aod.detectors.anomaly import Anomaly
 from aod.incident import Surroundings
 from aod.incidents import Incidents, make_cooldowns
+from aod.processes.command import Command
 from aod.report.summary import render
 from aod.runtime.counts import Tally
 from aod.runtime.queue import Channel

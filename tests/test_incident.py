@@ -14,7 +14,6 @@ import pytest
 
 from aod import actions
 from aod.actions.action import Context, Outcome
-from aod.actions.command import Command
 from aod.actions.output import Output
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory, read_member
@@ -22,6 +21,7 @@ from aod.config import Config
 from aod.cooldown import Suppressed
 from aod.detectors.anomaly import Anomaly
 from aod.incident import MIB, Incident, Surroundings
+from aod.processes.command import Command
 from tests.conftest import Collect, make_anomaly, make_config, manifest_of, names_in
 
 Script = dict[str, Collect]

@@ -11,7 +11,6 @@ import pytest
 
 from aod import smb
 from aod.actions.action import Context, Outcome
-from aod.actions.command import Command
 from aod.actions.output import Output
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory
@@ -20,6 +19,7 @@ from aod.detectors.anomaly import Anomaly
 from aod.incident import Incident, Surroundings
 from aod.incidents import Incidents, make_cooldowns
 from aod.notice import Notice
+from aod.processes.command import Command
 from aod.runtime.counts import Tally
 from aod.runtime.journal import BUNDLE, INCIDENT
 from aod.runtime.queue import Channel

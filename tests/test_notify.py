@@ -13,9 +13,9 @@ import pytest
 
 from aod import notify as module
 from aod.actions.action import Context
-from aod.actions.child import Child
 from aod.notice import Notice
 from aod.notify import Notify
+from aod.processes.child import Child
 from tests.conftest import Told
 
 Run = Callable[..., Notify]

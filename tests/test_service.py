@@ -17,7 +17,6 @@ import pytest
 
 from aod import service as service_module
 from aod.actions.action import Context, Outcome
-from aod.actions.command import Command
 from aod.actions.output import Output
 from aod.bundle import Bundle, OutputDirectory
 from aod.commands.run import told as told_failure
@@ -28,6 +27,7 @@ from aod.errors import BundleError, SurroundingsError
 from aod.events import Events, Kind
 from aod.filter import Filter
 from aod.names import Names
+from aod.processes.command import Command
 from aod.runtime import supervisor
 from aod.runtime.audit import part_of
 from aod.service import Orders, Service, serve

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 from aod.actions.output import Output
-from aod.actions.stuck import Stuck
+from aod.processes.stuck import Stuck
 
 State = Literal["ok", "failed", "timeout", "skipped", "abandoned", "cancelled"]
 """How an action ended; `abandoned`: a child or thread is stuck in the kernel, left behind."""

@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 from aod.actions.action import Context, Outcome, Skip
-from aod.actions.command import Command
 from aod.actions.output import Output
 from aod.host.capabilities import Capability
+from aod.processes.command import Command
 
 FOLDERS = ("var/log/journal", "run/log/journal")
 

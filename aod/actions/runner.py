@@ -10,7 +10,7 @@ from dataclasses import replace
 from aod.actions import NAMES
 from aod.actions.action import Abandoned, Action, ActionResult, Context, Outcome, Skip
 from aod.actions.output import Files, Output
-from aod.actions.stuck import Stuck
+from aod.processes.stuck import Stuck
 
 log = logging.getLogger(__name__)
 

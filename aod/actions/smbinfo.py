@@ -4,11 +4,11 @@ import asyncio
 from pathlib import Path
 
 from aod.actions.action import Context, Outcome, Skip, combined
-from aod.actions.command import Command
 from aod.actions.file import read_text
 from aod.actions.output import Output
 from aod.host.capabilities import Capability
 from aod.host.mounts import Mount, cifs_mounts
+from aod.processes.command import Command
 
 QUERIES = ("fileallinfo", "filefsfullsizeinfo")  # never keys: they decrypt the traffic
 MAX_MOUNTS = 8

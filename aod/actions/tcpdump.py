@@ -1,9 +1,9 @@
 """Keeps the packets of the SMB port from the anomaly on."""
 
 from aod.actions.action import Context, Outcome
-from aod.actions.command import Command
 from aod.actions.output import Output
 from aod.host.capabilities import Capability
+from aod.processes.command import Command
 
 
 class Tcpdump:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from aod import actions
-from aod.actions import programs
 from aod.actions.action import Skip
 from aod.doctor.finding import Finding, State
+from aod.processes import programs
 
 
 def examine(names: Iterable[str] = ()) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Tests of aod.actions.command and child, with real processes."""
+"""Tests of aod.processes.command and child, with real processes."""
 
 import asyncio
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from aod.actions import programs
 from aod.actions.action import Context, Skip
-from aod.actions.child import Child
-from aod.actions.command import Command
 from aod.actions.output import Output
+from aod.processes import programs
+from aod.processes.child import Child
+from aod.processes.command import Command
 
 from .conftest import PYTHON, FakeFiles, Surroundings
 

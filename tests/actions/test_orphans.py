@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from aod.actions import orphans
 from aod.actions.action import Context
-from aod.actions.child import LIVING
 from aod.actions.output import Output
+from aod.processes import orphans
+from aod.processes.child import LIVING
 from tests.actions.conftest import FakeFiles, Surroundings
 from tests.actions.test_command import MakeOutput, is_gone, python, read
 

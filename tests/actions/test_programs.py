@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from aod.actions import ACTIONS, create, programs
+from aod.actions import ACTIONS, create
 from aod.actions.action import Skip
 from aod.actions.tcpdump import Tcpdump
 from aod.host.capabilities import Capability, Rights, mask, rights
+from aod.processes import programs
 
 OTHER = 1234
 ALL = (1 << 41) - 1

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from aod.actions.action import Abandoned, ActionResult, Context, Outcome, Skip
-from aod.actions.command import Command
 from aod.actions.output import Output
 from aod.actions.runner import Runner
+from aod.processes.command import Command
 
 from .conftest import PYTHON, FakeFiles, Surroundings
 

@@ -9,9 +9,9 @@ import pytest
 
 from aod import actions
 from aod.actions.action import Context, Skip
-from aod.actions.child import Child
 from aod.actions.output import Output
 from aod.actions.smbinfo import Smbinfo
+from aod.processes.child import Child
 
 from .conftest import FakeFiles
 

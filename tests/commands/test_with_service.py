@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from aod.actions import orphans
 from aod.actions.action import Context, Outcome
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory, read_manifest
 from aod.control.listener import Listener
 from aod.control.protocol import SOCKET
+from aod.processes import orphans
 from tests.conftest import Collect, Told, make_config, names_in
 from tests.events import MS
 from tests.fakes import FakeTracer, Running, only_manifest, running, slow

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from aod.actions import programs as found
 from aod.doctor import programs, settings
 from aod.doctor.finding import Finding, State
+from aod.processes import programs as found
 
 ACTIONS = ("debugdata", "tcpdump", "smbinfo")
 CONFIG = """\

@@ -12,7 +12,7 @@ import os
 import signal
 from pathlib import Path
 
-from aod.actions.child import LIVING
+from aod.processes.child import LIVING
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aod.actions.action import STDERR_KEPT_BYTES, Context, Outcome, Skip, State
-from aod.actions.child import Child
-from aod.actions.programs import CONFINING, NOT_FOUND, confined, require_there
 from aod.host.capabilities import Capability
+from aod.processes.child import Child
+from aod.processes.programs import CONFINING, NOT_FOUND, confined, require_there
 
 CHUNK_BYTES = 64 << 10
 STDERR_READ_BYTES = 1 << 20

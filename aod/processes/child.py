@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from aod.actions.action import Context
-from aod.actions.programs import SEARCH_PATH
+from aod.processes.programs import SEARCH_PATH
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Children: started, bounded, ended for certain or left behind; nothing here knows of actions."""
