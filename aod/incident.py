@@ -8,10 +8,10 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aod import actions, manifest, notice, redact
+from aod import actions, notice, redact
 from aod.actions.action import Action, ActionResult, Context
 from aod.actions.runner import Runner
-from aod.bundle import SUMMARY, Bundle, OutputDirectory, Room
+from aod.bundle import SUMMARY, Bundle, OutputDirectory, Room, manifest
 from aod.clock import iso
 from aod.config import Config
 from aod.cooldown import Suppressed

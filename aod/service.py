@@ -19,7 +19,8 @@ from aod import actions, answers, redact, smb
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.bundle import Clean, OutputDirectory, recover
-from aod.cleanup import Cleanup, Limits
+from aod.bundle.manifest import describe_events, describe_versions
+from aod.bundle.retention import Cleanup, Limits
 from aod.config import Config
 from aod.control import Control
 from aod.detection import Detection, filter_of
@@ -29,7 +30,6 @@ from aod.events import Events, Kind
 from aod.filter import Filter, event_thresholds_ns, union
 from aod.incident import Surroundings, make_context
 from aod.incidents import Incidents, make_cooldowns
-from aod.manifest import describe_events, describe_versions
 from aod.metrics import Exposure, Operations, Reading
 from aod.names import Names, Upkeep
 from aod.notify import Notify

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aod.bundle import OutputDirectory
-from aod.cleanup import Cleanup, Limits
+from aod.bundle.retention import Cleanup, Limits
 from aod.runtime import audit
 from aod.runtime.audit import FILE, OLDER, Audit
 from tests.conftest import Told, names_in

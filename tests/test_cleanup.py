@@ -1,4 +1,4 @@
-"""Tests of aod.cleanup."""
+"""Tests of aod.bundle.retention."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aod.bundle import Bundle, OutputDirectory
 from aod.bundle.output import Entry
-from aod.cleanup import Cleanup, Limits, Removal, WallClock, newest_sealed, plan
+from aod.bundle.retention import Cleanup, Limits, Removal, WallClock, newest_sealed, plan
 from aod.host.files import names
 
 NOW = 1763806988_123456789

@@ -11,11 +11,11 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from aod import manifest, notice
+from aod import notice
 from aod.__main__ import app
 from aod.actions import NAMES
 from aod.actions.action import State
-from aod.bundle import COLUMNS
+from aod.bundle import COLUMNS, manifest
 from aod.commands.config import DEFAULT_FILE
 from aod.config import Config
 from aod.errors import ConfigError

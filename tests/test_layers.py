@@ -29,7 +29,7 @@ LAYERS = (
         "aod.detectors",
         "aod.actions",
         "aod.bundle",
-        "aod.cleanup",
+        "aod.bundle.retention",
         "aod.report",
         "aod.metrics",
     ),
@@ -41,7 +41,7 @@ LAYERS = (
         "aod.runtime.audit",
         "aod.cooldown",
         "aod.outcomes",
-        "aod.manifest",
+        "aod.bundle.manifest",
         "aod.runtime.queue",
         "aod.activity",
     ),
@@ -70,7 +70,7 @@ LAYERS = (
 """From the top down: each imports what stands below it, and its own package."""
 
 ALLOWED = {
-    ("aod.cleanup", "aod.bundle"): "retention knows the names and sizes of bundles",
+    ("aod.bundle.retention", "aod.bundle"): "retention knows the names and sizes of bundles",
     (
         "aod.config",
         "aod.actions",

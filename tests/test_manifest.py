@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aod import manifest
-from aod.bundle import COLUMNS
+from aod.bundle import COLUMNS, manifest
 from aod.events import Cause, Events, Flag, Kind, join
 from aod.filter import NEVER
 from aod.names import Names

@@ -4,7 +4,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from aod import manifest, notice
+from aod import notice
+from aod.bundle import manifest
 from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.events import Kind
 from aod.names import Names

@@ -148,8 +148,8 @@ async def _print_all(batches: "Channel[Events]", names: "Names", as_json: bool) 
 
 
 def _print(events: "Events", names: "Names", as_json: bool) -> None:
+    from aod.bundle.manifest import describe_events
     from aod.clock import wall_offset_ns
-    from aod.manifest import describe_events
 
     try:
         for row in describe_events(events, None, names, wall_offset_ns()):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from aod import smb
+from aod.bundle.manifest import describe_events
 from aod.clock import wall_offset_ns
 from aod.config import Config
 from aod.detection import make_detectors
@@ -22,7 +23,6 @@ from aod.errors import SurroundingsError, TracerError
 from aod.events import Cause, Count, Events, Kind, empty, join
 from aod.filter import NEVER, event_thresholds_ns
 from aod.incident import Surroundings, make_context
-from aod.manifest import describe_events
 from aod.names import Names
 from aod.smb import Command
 from aod.tracer import needs
