@@ -18,6 +18,7 @@ from typing import Any
 from aod import actions, answers, redact, smb
 from aod.actions.action import Context
 from aod.actions.runner import Runner
+from aod.activity.usual import IdleCounters, usual_latency_ns
 from aod.bundle import Clean, OutputDirectory, recover
 from aod.bundle.manifest import describe_events, describe_versions
 from aod.bundle.retention import Cleanup, Limits
@@ -43,7 +44,6 @@ from aod.runtime.status import Status
 from aod.runtime.supervisor import Component, Policy, Pulse, Supervisor
 from aod.runtime.watchdog import Watchdog
 from aod.state import Keeper, StateDirectory
-from aod.tracer.counters import IdleCounters, usual_latency_ns
 from aod.tracer.follower import Climb, Follower
 from aod.tracer.inflight import OpenRequests
 from aod.tracer.ladder import climb

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aod.activity import Activity, Counter, Sample, activity, total
+from aod.activity.samples import Activity, Counter, Sample, activity, total
 from aod.events import BUCKETS
 from aod.names import Names
 

@@ -11,7 +11,7 @@ import pytest
 
 from aod.actions.action import Context, Outcome
 from aod.actions.output import Output
-from aod.activity import Sample
+from aod.activity.samples import Sample
 from aod.bundle import OutputDirectory
 from aod.config import Config
 from aod.control import find, protocol

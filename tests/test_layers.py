@@ -43,7 +43,7 @@ LAYERS = (
         "aod.outcomes",
         "aod.bundle.manifest",
         "aod.runtime.queue",
-        "aod.activity",
+        "aod.activity.samples",
     ),
     ("aod.detectors.anomaly", "aod.filter", "aod.names"),
     ("aod.host.threads",),
@@ -52,7 +52,7 @@ LAYERS = (
     # Facts.
     (
         "aod.host.capabilities",
-        "aod.histogram",
+        "aod.activity.samples.histogram",
         "aod.runtime.memory",
         "aod.smb",
         "aod.clock",

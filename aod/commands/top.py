@@ -15,7 +15,7 @@ from aod.commands.trace import run_until_stopped, watch_until_stopped
 from aod.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aod.activity import Activity, Sample, Snapshot
+    from aod.activity.samples import Activity, Sample, Snapshot
     from aod.control import Client
     from aod.filter import Filter
     from aod.names import Names
@@ -94,7 +94,7 @@ class SamplesOf:
 
     def __call__(self) -> "Sample":
         """Return a sample; blocks."""
-        from aod.activity import Sample
+        from aod.activity.samples import Sample
         from aod.errors import ServiceError
 
         answer = self._service.ask("sample")
@@ -141,7 +141,7 @@ async def show_samples(
 
 
 def _snapshot(before: "Sample", after: "Sample", names: "Names", sort: Sort) -> "Snapshot":
-    from aod.activity import Snapshot, activity, total
+    from aod.activity.samples import Snapshot, activity, total
     from aod.clock import iso, wall_offset_ns
 
     def rank(each: "Activity") -> tuple[int, int, str, str, str]:

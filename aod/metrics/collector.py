@@ -16,9 +16,9 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from aod.activity.totals import OTHERS, Operations, Place, Total
 from aod.errors import SurroundingsError
 from aod.events import BUCKETS
-from aod.metrics.operations import OTHERS, Operations, Place, Total
 from aod.metrics.reading import Reading
 from aod.runtime.counts import Tally
 from aod.smb import Command

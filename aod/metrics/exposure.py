@@ -5,10 +5,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
+from aod.activity.totals import Operations
 from aod.config.outputdir import share_problems
 from aod.config.tree import Metrics
 from aod.config.values import as_address
-from aod.metrics.operations import Operations
 from aod.metrics.reading import Reading
 from aod.runtime.supervisor import Component, Policy, Pulse
 

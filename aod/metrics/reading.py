@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from aod.activity import Sample
+from aod.activity.samples import Sample
 from aod.runtime.counts import Tally
 
 

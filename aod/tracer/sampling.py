@@ -5,7 +5,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from aod.activity import Counter, Key, Sample
+from aod.activity.samples import Counter, Key, Sample
 from aod.tracer.program import Tracer
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aod.activity import Counter, Sample
+from aod.activity.samples import Counter, Sample
 from aod.events import BUCKETS
 from aod.metrics import Operations, Reading
 from aod.metrics.collector import Exposition

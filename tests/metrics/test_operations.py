@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aod.activity import Counter, Key, Sample
+from aod.activity.samples import Counter, Key, Sample
+from aod.activity.totals import FORGET_NS, OTHERS, Operations
 from aod.events import BUCKETS
-from aod.metrics.operations import FORGET_NS, OTHERS, Operations
 from aod.names import Names
 
 SECOND = 1_000_000_000

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aod.activity import NOTHING, Sample
+from aod.activity.histogram import quantile_ns
+from aod.activity.samples import NOTHING, Sample
+from aod.activity.usual import IdleCounters, usual_latency_ns
 from aod.events import BUCKETS, COUNTER, COUNTER_KEY, Kind
-from aod.histogram import quantile_ns
-from aod.tracer.counters import IdleCounters, usual_latency_ns
 from tests.events import MS, make
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod import smb
+from aod.activity.histogram import quantile_ns
 from aod.events import BUCKETS
-from aod.histogram import quantile_ns
 from aod.names import Names
 
 Key: TypeAlias = tuple[int, int, int]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod import smb
-from aod.activity import NOTHING, Counter, Key, Sample
+from aod.activity.samples import NOTHING, Counter, Key, Sample
 from aod.events import BUCKETS
 from aod.names import Names
 

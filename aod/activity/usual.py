@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from aod.activity import Key, Sample
+from aod.activity.histogram import quantile_ns
+from aod.activity.samples import Key, Sample
 from aod.events import BUCKETS, Events, has_command
-from aod.histogram import quantile_ns
 from aod.tracer.program import MAX_COUNTERS
 
 ENOUGH = 20

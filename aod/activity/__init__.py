@@ -1,0 +1,1 @@
+"""Counters over time: samples, totals by share and command, usual latency."""
