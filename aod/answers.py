@@ -9,8 +9,8 @@ from typing import Any
 
 from aod.clock import wall_offset_ns
 from aod.control import Route
-from aod.detection import waiting_tasks
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
+from aod.detectors.detection import waiting_tasks
 from aod.errors import ServiceError
 from aod.incidents import Incidents
 from aod.tracer.follower import Follower

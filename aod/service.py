@@ -24,8 +24,8 @@ from aod.bundle.manifest import describe_events, describe_versions
 from aod.bundle.retention import Cleanup, Limits
 from aod.config import Config
 from aod.control import Control
-from aod.detection import Detection, filter_of
 from aod.detectors.anomaly import Anomaly
+from aod.detectors.detection import Detection, filter_of
 from aod.errors import AodError, ConfigError, SurroundingsError, TracerError
 from aod.events import Events, Kind
 from aod.filter import Filter, event_thresholds_ns, union

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from aod import detection
 from aod import service as service_module
 from aod.actions.action import Context, Outcome
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory
 from aod.config import Config
+from aod.detectors import detection
 from aod.host import threads as tasks
 from aod.names import Names
 from aod.smb import Command as Smb

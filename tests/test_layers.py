@@ -18,7 +18,7 @@ LAYERS = (
     ("aod.doctor",),
     ("aod.service",),
     ("aod.answers",),
-    ("aod.detection", "aod.state"),
+    ("aod.detectors.detection", "aod.state"),
     # Stages: what an incident puts together, and below it the parts.
     ("aod.incidents", "aod.notify"),
     ("aod.incident",),

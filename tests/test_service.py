@@ -20,8 +20,8 @@ from aod.actions.action import Context, Outcome
 from aod.actions.output import Output
 from aod.bundle import Bundle, OutputDirectory
 from aod.commands.run import told as told_failure
-from aod.detection import Recipe
 from aod.detectors.anomaly import Anomaly
+from aod.detectors.detection import Recipe
 from aod.detectors.detector import Detector
 from aod.errors import BundleError, SurroundingsError
 from aod.events import Events, Kind

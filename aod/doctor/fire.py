@@ -16,8 +16,8 @@ from aod import smb
 from aod.bundle.manifest import describe_events
 from aod.clock import wall_offset_ns
 from aod.config import Config
-from aod.detection import make_detectors
 from aod.detectors.anomaly import Anomaly
+from aod.detectors.detection import make_detectors
 from aod.detectors.detector import Detector, Ticking
 from aod.errors import SurroundingsError, TracerError
 from aod.events import Cause, Count, Events, Kind, empty, join

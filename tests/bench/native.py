@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from aod.config import load
-from aod.detection import make_detectors
+from aod.detectors.detection import make_detectors
 from aod.filter import union
 from aod.names import Names
 from aod.tracer.program import Tracer

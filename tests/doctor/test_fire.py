@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aod.config import Config
-from aod.detection import make_detectors
+from aod.detectors.detection import make_detectors
 from aod.doctor import fire
 from aod.errors import SurroundingsError, TracerError
 from aod.events import join
