@@ -12,7 +12,7 @@ from aod.control import Route
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.detection import waiting_tasks
 from aod.errors import ServiceError
-from aod.incidents import Incidents
+from aod.incidents.incidents import Incidents
 from aod.tracer.follower import Follower
 from aod.tracer.inflight import OpenRequests
 from aod.tracer.ledger import Ledger

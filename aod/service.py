@@ -29,11 +29,12 @@ from aod.detectors.detection import Detection, filter_of
 from aod.errors import AodError, ConfigError, SurroundingsError, TracerError
 from aod.events import Events, Kind
 from aod.filter import Filter, event_thresholds_ns, union
-from aod.incident import Surroundings, make_context
-from aod.incidents import Incidents, make_cooldowns
+from aod.incidents.incident import Surroundings, make_context
+from aod.incidents.incidents import Incidents, make_cooldowns
+from aod.incidents.notify import Notify
+from aod.incidents.state import Keeper, StateDirectory
 from aod.metrics import Exposure, Operations, Reading
 from aod.names import Names, Upkeep
-from aod.notify import Notify
 from aod.places import is_made_at_start, runtime_directory, state_directory
 from aod.processes import orphans, programs
 from aod.report.summary import render
@@ -43,7 +44,6 @@ from aod.runtime.queue import Channel
 from aod.runtime.status import Status
 from aod.runtime.supervisor import Component, Policy, Pulse, Supervisor
 from aod.runtime.watchdog import Watchdog
-from aod.state import Keeper, StateDirectory
 from aod.tracer.follower import Climb, Follower
 from aod.tracer.inflight import OpenRequests
 from aod.tracer.ladder import climb

@@ -26,8 +26,8 @@ from aod.actions.output import Output
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory, recover
 from aod.detectors.anomaly import Anomaly
-from aod.incident import Surroundings
-from aod.incidents import Incidents, make_cooldowns
+from aod.incidents.incident import Surroundings
+from aod.incidents.incidents import Incidents, make_cooldowns
 from aod.processes.command import Command
 from aod.report.summary import render
 from aod.runtime.counts import Tally

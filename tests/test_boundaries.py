@@ -6,8 +6,8 @@ from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory
 from aod.detectors.anomaly import Anomaly
-from aod.incident import Describe, Surroundings
-from aod.incidents import Incidents, make_cooldowns
+from aod.incidents.incident import Describe, Surroundings
+from aod.incidents.incidents import Incidents, make_cooldowns
 from aod.runtime.counts import Tally
 from aod.runtime.queue import Channel
 from tests.conftest import Collect, Told, make_anomaly, make_config, names_in

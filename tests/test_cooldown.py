@@ -1,7 +1,7 @@
 import pytest
 
-from aod.cooldown import HOUR_NS, Cooldown, Cooldowns, Snapshot
 from aod.detectors.anomaly import Anomaly, AnomalyType
+from aod.incidents.cooldown import HOUR_NS, Cooldown, Cooldowns, Snapshot
 from tests.events import SECOND, make
 
 

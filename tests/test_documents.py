@@ -11,7 +11,6 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from aod import notice
 from aod.__main__ import app
 from aod.actions import NAMES
 from aod.actions.action import State
@@ -20,6 +19,7 @@ from aod.commands.config import DEFAULT_FILE
 from aod.config import Config
 from aod.errors import ConfigError
 from aod.events import Flag
+from aod.incidents import notices as notice
 from aod.names import Names
 from tests.conftest import make_anomaly
 

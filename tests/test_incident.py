@@ -18,9 +18,9 @@ from aod.actions.output import Output
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory, read_member
 from aod.config import Config
-from aod.cooldown import Suppressed
 from aod.detectors.anomaly import Anomaly
-from aod.incident import MIB, Incident, Surroundings
+from aod.incidents.cooldown import Suppressed
+from aod.incidents.incident import MIB, Incident, Surroundings
 from aod.processes.command import Command
 from tests.conftest import Collect, make_anomaly, make_config, manifest_of, names_in
 

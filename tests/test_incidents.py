@@ -16,9 +16,9 @@ from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
-from aod.incident import Incident, Surroundings
-from aod.incidents import Incidents, make_cooldowns
-from aod.notice import Notice
+from aod.incidents.incident import Incident, Surroundings
+from aod.incidents.incidents import Incidents, make_cooldowns
+from aod.incidents.notices import Notice
 from aod.processes.command import Command
 from aod.runtime.counts import Tally
 from aod.runtime.journal import BUNDLE, INCIDENT

@@ -18,11 +18,11 @@ LAYERS = (
     ("aod.doctor",),
     ("aod.service",),
     ("aod.answers",),
-    ("aod.detectors.detection", "aod.state"),
+    ("aod.detectors.detection", "aod.incidents.state"),
     # Stages: what an incident puts together, and below it the parts.
-    ("aod.incidents", "aod.notify"),
-    ("aod.incident",),
-    ("aod.notice",),
+    ("aod.incidents.incidents", "aod.incidents.notify"),
+    ("aod.incidents.incident",),
+    ("aod.incidents.notices",),
     ("aod.redact",),
     (
         "aod.tracer",
@@ -39,8 +39,8 @@ LAYERS = (
     (
         "aod.config",
         "aod.runtime.audit",
-        "aod.cooldown",
-        "aod.outcomes",
+        "aod.incidents.cooldown",
+        "aod.incidents.outcomes",
         "aod.bundle.manifest",
         "aod.runtime.queue",
         "aod.activity.samples",

@@ -4,10 +4,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from aod import notice
 from aod.bundle import manifest
 from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.events import Kind
+from aod.incidents import notices as notice
 from aod.names import Names
 from aod.smb import Command
 from tests.conftest import make_anomaly

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from aod import notify as module
 from aod.actions.action import Context
-from aod.notice import Notice
-from aod.notify import Notify
+from aod.incidents import notify as module
+from aod.incidents.notices import Notice
+from aod.incidents.notify import Notify
 from aod.processes.child import Child
 from tests.conftest import Told
 

@@ -15,7 +15,7 @@ from aod.actions.action import Context, Outcome
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory, recover
 from aod.detectors.anomaly import Anomaly
-from aod.incidents import Incidents
+from aod.incidents.incidents import Incidents
 from aod.report.summary import render
 from tests.conftest import Collect, Told, make_anomaly, make_config, names_in
 from tests.disk import Faults, clean_of, remount, small_disk, whole

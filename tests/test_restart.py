@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aod.bundle import OutputDirectory
-from aod.state import FILE, StateDirectory
+from aod.incidents.state import FILE, StateDirectory
 from tests.conftest import Collect, Notes, Told, make_config
 from tests.fakes import FakeRing, FakeTracer, all_manifests, only_manifest, running, slow
 

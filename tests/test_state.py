@@ -11,9 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from aod.cooldown import Cooldown, Cooldowns, Snapshot, Suppressed
+from aod.incidents.cooldown import Cooldown, Cooldowns, Snapshot, Suppressed
+from aod.incidents.state import (
+    DAMAGED,
+    FILE,
+    MAX_BYTES,
+    Keeper,
+    Moment,
+    State,
+    StateDirectory,
+    parse,
+)
 from aod.runtime.counts import Tally
-from aod.state import DAMAGED, FILE, MAX_BYTES, Keeper, Moment, State, StateDirectory, parse
 from tests.events import SECOND
 
 THEN = Moment("boot-1", boottime_ns=1000 * SECOND, monotonic_ns=900 * SECOND)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aod.config import Config
     from aod.control import Client
     from aod.detectors.anomaly import Anomaly
-    from aod.incident import Incident, Surroundings
+    from aod.incidents.incident import Incident, Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def _ask(service: "Client", reason: str) -> str:
 def _collect_here(loaded: "Config", reason: str) -> None:
     from aod.commands.run import watch_children_by_pidfd
     from aod.detectors.anomaly import Anomaly, AnomalyType
-    from aod.incident import Surroundings, make_context
+    from aod.incidents.incident import Surroundings, make_context
 
     manual = Anomaly(
         AnomalyType.MANUAL, "manual", time.monotonic_ns(), time.time_ns(), reason=reason
@@ -102,7 +102,7 @@ async def keep(
     """
     from aod.actions.runner import Runner
     from aod.bundle import OutputDirectory
-    from aod.incident import Incident
+    from aod.incidents.incident import Incident
 
     runner = Runner(config.watcher.max_concurrent_tasks)
     incident = Incident(anomaly, config, runner, surroundings, suppressed=[])

@@ -22,7 +22,7 @@ from aod.detectors.detector import Detector, Ticking
 from aod.errors import SurroundingsError, TracerError
 from aod.events import Cause, Count, Events, Kind, empty, join
 from aod.filter import NEVER, event_thresholds_ns
-from aod.incident import Surroundings, make_context
+from aod.incidents.incident import Surroundings, make_context
 from aod.names import Names
 from aod.smb import Command
 from aod.tracer import needs

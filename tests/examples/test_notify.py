@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from aod.actions.action import Context
-from aod.notice import Notice
-from aod.notify import Notify
+from aod.incidents.notices import Notice
+from aod.incidents.notify import Notify
 from tests.conftest import Told
 
 EXAMPLES = Path(__file__).parents[2] / "examples/notify"

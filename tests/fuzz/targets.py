@@ -24,18 +24,18 @@ from aod.commands.show import show
 from aod.config.loading import load_with_sources
 from aod.config.outputdir import share_problems
 from aod.control import protocol
-from aod.cooldown import Cooldowns
 from aod.errors import AodError
 from aod.host import files
 from aod.host.mounts import all_mounts, mount_of
+from aod.incidents.cooldown import Cooldowns
+from aod.incidents.state import FILE as STATE_FILE
+from aod.incidents.state import Moment, StateDirectory
 from aod.metrics.endpoint import MAX_HEAD_BYTES, Endpoint
 from aod.names import Names
 from aod.names.debugdata import parse_debug_data
 from aod.names.openfiles import parse_open_files
 from aod.redact import Redactor, Scrubber
 from aod.report.summary import render
-from aod.state import FILE as STATE_FILE
-from aod.state import Moment, StateDirectory
 from tests.fuzz import mutate
 from tests.redact.seeded import TEXTS
 from tests.report.manifests import GOLDEN

@@ -23,7 +23,7 @@ from aod.actions.runner import Runner
 from aod.bundle import Bundle, OutputDirectory, recover
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly, AnomalyType
-from aod.incident import Incident, Surroundings
+from aod.incidents.incident import Incident, Surroundings
 from aod.redact import Redactor
 from aod.redact.namemap import read
 from aod.report.summary import render

@@ -21,7 +21,7 @@ def aod(image: Image) -> Iterator[Container]:
 
 
 def test_it_is_ready_without_systemd_whether_cifs_is_loaded_or_not(aod: Container) -> None:
-    assert aod.state() == ("running", 0)
+    assert aod.incidents.state() == ("running", 0)
     assert aod.run("aod list").code == 0
 
 
@@ -34,7 +34,7 @@ def test_what_others_leave_behind_is_reaped(aod: Container) -> None:
     # A dead process that nobody reaps keeps its name for ever.
     aod.run(f"timeout 20 bash -c 'until [[ $({count}) == 0 ]]; do sleep 0.1; done'")
 
-    assert aod.state() == ("running", 0)
+    assert aod.incidents.state() == ("running", 0)
 
 
 def test_it_keeps_a_bundle_when_it_is_asked_to(aod: Container) -> None:
@@ -46,7 +46,7 @@ def test_it_keeps_a_bundle_when_it_is_asked_to(aod: Container) -> None:
 def test_podman_stop_ends_it_in_time_and_with_code_0(aod: Container) -> None:
     aod.stop()
 
-    assert aod.state() == ("exited", 0)
+    assert aod.incidents.state() == ("exited", 0)
     assert "stopped requests=" in aod.logs()
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from aod.cooldown import Cooldown, Cooldowns, Snapshot
 from aod.host import directories as private
 from aod.host import files
+from aod.incidents.cooldown import Cooldown, Cooldowns, Snapshot
 from aod.runtime.counts import Tally
 
 log = logging.getLogger(__name__)

@@ -8,16 +8,17 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aod import actions, notice, redact
+from aod import actions, redact
 from aod.actions.action import Action, ActionResult, Context
 from aod.actions.runner import Runner
 from aod.bundle import SUMMARY, Bundle, OutputDirectory, Room, manifest
 from aod.clock import iso
 from aod.config import Config
-from aod.cooldown import Suppressed
 from aod.detectors.anomaly import Anomaly
 from aod.events import Events, join
-from aod.notice import Notice, Outcome
+from aod.incidents import notices as notice
+from aod.incidents.cooldown import Suppressed
+from aod.incidents.notices import Notice, Outcome
 from aod.report.summary import render
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 
 from aod.actions.action import STDERR_KEPT_BYTES, Context, Outcome, Skip
 from aod.config.program import objection
-from aod.notice import Notice
+from aod.incidents.notices import Notice
 from aod.processes.command import Command
 from aod.processes.programs import find
 from aod.processes.stuck import Stuck

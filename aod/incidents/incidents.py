@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory
 from aod.config import Config
-from aod.cooldown import Cooldowns, Suppressed
 from aod.detectors.anomaly import Anomaly
-from aod.incident import Incident, Surroundings
-from aod.notice import Outcome, opened
-from aod.outcomes import Outcomes
+from aod.incidents.cooldown import Cooldowns, Suppressed
+from aod.incidents.incident import Incident, Surroundings
+from aod.incidents.notices import Outcome, opened
+from aod.incidents.outcomes import Outcomes
 from aod.runtime.counts import Tally
 from aod.runtime.journal import BUNDLE, INCIDENT, entry
 from aod.runtime.queue import Channel
