@@ -13,7 +13,7 @@ from aod.bundle import OutputDirectory
 from aod.config import Config
 from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Count, Events, empty
 from aod.filter import Filter
-from aod.service import Orders, Service
+from aod.service.service import Orders, Service
 from aod.smb import Command as Smb
 from aod.tracer.own import OwnProcesses
 from aod.tracer.probes import LADDER, Probe

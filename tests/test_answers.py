@@ -249,7 +249,7 @@ async def test_what_was_held_back_is_told(
 async def test_sigusr1_collects_with_the_same_evidence(
     output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
 ) -> None:
-    from aod.service import Orders, Service
+    from aod.service.service import Orders, Service
 
     orders = Orders()
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:

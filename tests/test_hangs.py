@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from aod import service as service_module
 from aod.actions.action import Context, Outcome
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory
@@ -15,6 +14,7 @@ from aod.config import Config
 from aod.detectors import detection
 from aod.host import threads as tasks
 from aod.names import Names
+from aod.service import service as service_module
 from aod.smb import Command as Smb
 from aod.tracer.own import OwnProcesses
 from tests.conftest import Collect, Told, make_config, names_in

@@ -17,7 +17,7 @@ LAYERS = (
     ("aod.commands",),
     ("aod.doctor",),
     ("aod.service",),
-    ("aod.answers",),
+    ("aod.service.answers",),
     ("aod.detectors.detection", "aod.incidents.state"),
     # Stages: what an incident puts together, and below it the parts.
     ("aod.incidents.incidents", "aod.incidents.notify"),

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from aod import service as service_module
 from aod.actions.action import Context, Outcome
 from aod.actions.output import Output
 from aod.bundle import Bundle, OutputDirectory
@@ -30,7 +29,8 @@ from aod.names import Names
 from aod.processes.command import Command
 from aod.runtime import supervisor
 from aod.runtime.audit import part_of
-from aod.service import Orders, Service, serve
+from aod.service import service as service_module
+from aod.service.service import Orders, Service, serve
 from aod.smb import Command as Smb
 from aod.tracer import module
 from tests.conftest import Collect, Notes, Told, make_anomaly, make_config, names_in

@@ -65,7 +65,7 @@ def watch_children_by_pidfd() -> None:
 
 
 async def _serve(config: "Config", file: Path) -> None:
-    from aod.service import Orders, serve
+    from aod.service.service import Orders, serve
 
     log.info("starting config=%s", file)
     orders = Orders()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from aod import service as service_module
 from aod.activity.usual import IdleCounters
 from aod.bundle import OutputDirectory
 from aod.runtime import supervisor
+from aod.service import service as service_module
 from tests.conftest import Told, make_config
 from tests.fakes import FakeTracer, running
 

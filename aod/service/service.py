@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from aod import actions, answers, redact, smb
+from aod import actions, redact, smb
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.activity.usual import IdleCounters, usual_latency_ns
@@ -44,6 +44,7 @@ from aod.runtime.queue import Channel
 from aod.runtime.status import Status
 from aod.runtime.supervisor import Component, Policy, Pulse, Supervisor
 from aod.runtime.watchdog import Watchdog
+from aod.service import answers
 from aod.tracer.follower import Climb, Follower
 from aod.tracer.inflight import OpenRequests
 from aod.tracer.ladder import climb
