@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from aod import smb
 from aod._event import ffi
+from aod.smb import protocol as smb
 
 Events: TypeAlias = NDArray[np.void]
 """Shape (n,), dtype EVENT."""

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-from aod import actions, smb
+from aod import actions
 from aod.actions.action import Context, Outcome
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory, read_manifest
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.host import threads as tasks
-from aod.tracer import module
-from aod.tracer.module import Module
+from aod.smb import module
+from aod.smb import protocol as smb
+from aod.smb.module import Module
 from tests.events import SECOND, make
 
 os.umask(0o022)  # a config that is written with another one may be refused

@@ -17,7 +17,7 @@ from aod.config import Config
 from aod.control import find, protocol
 from aod.errors import ServiceError
 from aod.incidents.incident import Incident
-from aod.smb import Command as Smb
+from aod.smb.protocol import Command as Smb
 from tests.conftest import Collect, Told, make_config
 from tests.control.test_control import connected
 from tests.events import MS

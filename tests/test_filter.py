@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aod.events import COMMANDS, ERRNOS, Flag, Kind
-from aod.filter import (
+from aod.smb.filter import (
     ALL_COMMANDS,
     NEVER,
     Filter,

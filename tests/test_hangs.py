@@ -15,7 +15,7 @@ from aod.detectors import detection
 from aod.host import threads as tasks
 from aod.names import Names
 from aod.service import service as service_module
-from aod.smb import Command as Smb
+from aod.smb.protocol import Command as Smb
 from aod.tracer.own import OwnProcesses
 from tests.conftest import Collect, Told, make_config, names_in
 from tests.events import MS

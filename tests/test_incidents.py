@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from aod import smb
 from aod.actions.action import Context, Outcome
 from aod.actions.output import Output
 from aod.actions.runner import Runner
@@ -23,6 +22,7 @@ from aod.processes.command import Command
 from aod.runtime.counts import Tally
 from aod.runtime.journal import BUNDLE, INCIDENT
 from aod.runtime.queue import Channel
+from aod.smb import protocol as smb
 from tests.conftest import Collect, Told, make_anomaly, make_config, manifest_of, names_in
 from tests.disk import Faults
 from tests.events import SECOND

@@ -12,8 +12,8 @@ import pytest
 
 from aod.bundle import COLUMNS, manifest
 from aod.events import Cause, Events, Flag, Kind, join
-from aod.filter import NEVER
 from aod.names import Names
+from aod.smb.filter import NEVER
 from tests.conftest import make_anomaly
 from tests.events import MS, SECOND, make
 

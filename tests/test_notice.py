@@ -9,7 +9,7 @@ from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.events import Kind
 from aod.incidents import notices as notice
 from aod.names import Names
-from aod.smb import Command
+from aod.smb.protocol import Command
 from tests.conftest import make_anomaly
 from tests.events import MS, SECOND, make
 

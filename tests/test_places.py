@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from aod.places import RUNTIME, STATE, is_made_at_start, runtime_directory, state_directory
+from aod.host.places import RUNTIME, STATE, is_made_at_start, runtime_directory, state_directory
 
 
 def test_systemd_names_the_directories() -> None:

@@ -13,8 +13,8 @@ from aod.bundle import OutputDirectory
 from aod.config import Config
 from aod.errors import ConfigError, TracerError
 from aod.events import Events
-from aod.filter import Filter
-from aod.smb import Command as Smb
+from aod.smb.filter import Filter
+from aod.smb.protocol import Command as Smb
 from tests.conftest import Collect, Notes, Told, make_config, names_in
 from tests.events import MS, make
 from tests.fakes import FakeTracer, Running, all_manifests, only_manifest, running

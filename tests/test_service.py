@@ -24,15 +24,15 @@ from aod.detectors.detection import Recipe
 from aod.detectors.detector import Detector
 from aod.errors import BundleError, SurroundingsError
 from aod.events import Events, Kind
-from aod.filter import Filter
 from aod.names import Names
 from aod.processes.command import Command
 from aod.runtime import supervisor
 from aod.runtime.audit import part_of
 from aod.service import service as service_module
 from aod.service.service import Orders, Service, serve
-from aod.smb import Command as Smb
-from aod.tracer import module
+from aod.smb import module
+from aod.smb.filter import Filter
+from aod.smb.protocol import Command as Smb
 from tests.conftest import Collect, Notes, Told, make_anomaly, make_config, names_in
 from tests.disk import held_shut
 from tests.events import MS, make

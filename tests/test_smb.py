@@ -4,8 +4,8 @@ import errno
 
 import pytest
 
-from aod import smb
-from aod.smb import Command
+from aod.smb import protocol as smb
+from aod.smb.protocol import Command
 
 
 @pytest.mark.parametrize(

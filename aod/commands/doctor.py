@@ -69,7 +69,7 @@ def _report(config: Path | None, hidden: list[str], as_json: bool) -> None:
 
 def _ledger(seconds: float, hidden: list[str], as_json: bool) -> None:
     from aod.doctor import books
-    from aod.filter import Filter
+    from aod.smb.filter import Filter
 
     kept: list[books.Books] = []
     is_beside_service = _service_runs()

@@ -197,8 +197,8 @@ def _held_back() -> list[dict[str, Any]]:
     """Ask the service; without one look at what the last one has left."""
     from aod.control import find
     from aod.errors import SurroundingsError
+    from aod.host.places import state_directory
     from aod.incidents.state import read
-    from aod.places import state_directory
 
     if service := find():
         return list(service.ask("suppressed")["suppressed"])

@@ -17,8 +17,8 @@ from aod.errors import ConfigError
 if TYPE_CHECKING:
     from aod.activity.samples import Activity, Sample, Snapshot
     from aod.control import Client
-    from aod.filter import Filter
     from aod.names import Names
+    from aod.smb.filter import Filter
     from aod.tracer.program import Tracer
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class SamplesOf:
 
 def _nothing() -> "Filter":
     """Return what is to go through the ring: the counters in the kernel are all that is needed."""
-    from aod.filter import Filter
+    from aod.smb.filter import Filter
 
     return Filter()
 

@@ -15,7 +15,7 @@ from pydantic import (
     field_validator,
 )
 
-from aod import detectors, smb
+from aod import detectors
 from aod.actions import NAMES
 from aod.config.values import (
     ERRORS,
@@ -33,7 +33,8 @@ from aod.config.values import (
     text_of,
     unique,
 )
-from aod.smb import Command
+from aod.smb import protocol as smb
+from aod.smb.protocol import Command
 
 NS_PER_MS = 1_000_000
 

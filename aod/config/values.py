@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
-from aod import smb
 from aod.actions import NAMES, known_names
 from aod.config.problems import one_of, shown
-from aod.smb import Command
+from aod.smb import protocol as smb
+from aod.smb.protocol import Command
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 SHARE = re.compile(r"(\\\\|//)([^/\\]+[/\\][^/\\]+|.*[*].*)|[*].*")

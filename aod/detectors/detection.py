@@ -16,12 +16,12 @@ from aod.detectors.anomaly import Anomaly
 from aod.detectors.detector import Detector, Ticking
 from aod.detectors.scope import Scoped, within_scope
 from aod.events import Events
-from aod.filter import Filter, union
 from aod.host import threads as tasks
 from aod.host.threads import Tasks
 from aod.names import Names
 from aod.runtime.queue import Channel
 from aod.runtime.supervisor import Component, Pulse
+from aod.smb.filter import Filter, union
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from aod.detectors.anomaly import Anomaly
 from aod.events import Events
-from aod.filter import Filter
+from aod.smb.filter import Filter
 
 
 class Detector(Protocol):

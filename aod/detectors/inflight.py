@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.events import Events, Flag
-from aod.filter import Filter, is_patient
+from aod.smb.filter import Filter, is_patient
 
 if TYPE_CHECKING:
     from aod.config.tree import InflightAnomaly

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.window import Window
 from aod.events import Cause, Events, Kind
-from aod.filter import Filter
+from aod.smb.filter import Filter
 
 if TYPE_CHECKING:
     from aod.config.tree import ReconnectAnomaly

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from aod.doctor.finding import Finding, State, judged
 from aod.host.mounts import Mount, cifs_mounts
-from aod.tracer import module, needs
+from aod.smb import module
+from aod.smb.module import Module
+from aod.tracer import needs
 from aod.tracer.btf import shipped_btf
 from aod.tracer.ladder import MODULE_BTF
 from aod.tracer.libbpf import libbpf_version
-from aod.tracer.module import Module
 
 LOCKDOWN = Path("/sys/kernel/security/lockdown")
 KPROBES_SWITCH = Path("/sys/kernel/debug/kprobes/enabled")

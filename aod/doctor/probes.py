@@ -8,10 +8,10 @@ from aod import text
 from aod.doctor.finding import Finding, State
 from aod.errors import TracerError
 from aod.events import Kind
-from aod.filter import Filter
+from aod.smb.filter import Filter
+from aod.smb.probes import CREDITS, LADDER
 from aod.tracer import probing
 from aod.tracer.ladder import TYPES, climb
-from aod.tracer.probes import CREDITS, LADDER
 from aod.tracer.program import Tracer
 
 WANTED = Filter(kinds=frozenset({Kind.CREDIT_WAIT}))

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from aod import places
 from aod.events import Events
-from aod.host import files
+from aod.host import files, places
 from aod.redact import known
 from aod.redact.manifest import DAMAGED, Manifest, damaged
 from aod.redact.namemap import NameMap

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from aod import actions, redact, smb
+from aod import actions, redact
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.activity.usual import IdleCounters, usual_latency_ns
@@ -28,14 +28,13 @@ from aod.detectors.anomaly import Anomaly
 from aod.detectors.detection import Detection, filter_of
 from aod.errors import AodError, ConfigError, SurroundingsError, TracerError
 from aod.events import Events, Kind
-from aod.filter import Filter, event_thresholds_ns, union
+from aod.host.places import is_made_at_start, runtime_directory, state_directory
 from aod.incidents.incident import Surroundings, make_context
 from aod.incidents.incidents import Incidents, make_cooldowns
 from aod.incidents.notify import Notify
 from aod.incidents.state import Keeper, StateDirectory
 from aod.metrics import Exposure, Operations, Reading
 from aod.names import Names, Upkeep
-from aod.places import is_made_at_start, runtime_directory, state_directory
 from aod.processes import orphans, programs
 from aod.report.summary import render
 from aod.runtime.audit import Audit, part_of
@@ -45,6 +44,8 @@ from aod.runtime.status import Status
 from aod.runtime.supervisor import Component, Policy, Pulse, Supervisor
 from aod.runtime.watchdog import Watchdog
 from aod.service import answers
+from aod.smb import protocol as smb
+from aod.smb.filter import Filter, event_thresholds_ns, union
 from aod.tracer.follower import Climb, Follower
 from aod.tracer.inflight import OpenRequests
 from aod.tracer.ladder import climb

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from aod.activity.samples import Key, Sample
 from aod.errors import TracerError
 from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Events
-from aod.filter import Filter
-from aod.tracer import module, probing
+from aod.smb import module
+from aod.smb.filter import Filter
+from aod.smb.module import Module
+from aod.tracer import probing
 from aod.tracer.ladder import climb
 from aod.tracer.ledger import Ledger, ledger_of
-from aod.tracer.module import Module
 from aod.tracer.own import OwnProcesses
 from aod.tracer.program import Tracer
 from aod.tracer.sampling import sample

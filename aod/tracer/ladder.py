@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from aod.errors import TracerError
-from aod.filter import Filter
+from aod.smb.filter import Filter
+from aod.smb.probes import LADDER, Rung
 from aod.tracer.btf import shipped_btf
 from aod.tracer.own import OwnProcesses
-from aod.tracer.probes import LADDER, Rung
 from aod.tracer.program import Tracer
 
 MODULE_BTF = Path("/sys/kernel/btf/cifs")

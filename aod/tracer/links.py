@@ -9,9 +9,9 @@ from typing import Any
 
 from aod.errors import TracerError
 from aod.host.capabilities import PROBES, raised
+from aod.smb.probes import Probe
 from aod.tracer._libbpf import ffi, lib
 from aod.tracer.libbpf import find_program
-from aod.tracer.probes import Probe
 
 TRACEPOINT = "raw_tp/"
 

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from aod.errors import SurroundingsError
-from aod.tracer import module
+from aod.smb import module
 
 log = logging.getLogger(__name__)
 

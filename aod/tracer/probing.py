@@ -3,7 +3,7 @@
 from itertools import chain
 from typing import Any
 
-from aod.tracer.probes import CREDITS, Probe
+from aod.smb.probes import CREDITS, Probe
 from aod.tracer.program import Tracer
 
 

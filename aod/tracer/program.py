@@ -22,13 +22,13 @@ from aod.events import (
     Kind,
     Setting,
 )
-from aod.filter import Filter, StatusVerdict
 from aod.host.capabilities import PROBES, raised
+from aod.smb.filter import Filter, StatusVerdict
+from aod.smb.probes import CREDITS, LADDER, PAYLOAD, Probe, Rung
 from aod.tracer._libbpf import ffi, lib
 from aod.tracer.libbpf import check, find_program
 from aod.tracer.links import Links
 from aod.tracer.own import OwnProcesses
-from aod.tracer.probes import CREDITS, LADDER, PAYLOAD, Probe, Rung
 from aod.tracer.ring import Ring
 from aod.tracer.slots import Slots
 

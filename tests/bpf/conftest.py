@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aod.tracer.probes import LADDER
+from aod.smb.probes import LADDER
 from aod.tracer.program import Tracer
 from build import compile_bpf
 from tests.bpf.fake import Fake

@@ -9,9 +9,9 @@ import pytest
 
 from aod.errors import TracerError
 from aod.events import Count, Kind
-from aod.filter import Filter
+from aod.smb.filter import Filter
+from aod.smb.probes import CREDITS, LADDER, Rung
 from aod.tracer import probing
-from aod.tracer.probes import CREDITS, LADDER, Rung
 from aod.tracer.program import Tracer
 from tests.bpf.conftest import HERE
 

@@ -20,7 +20,7 @@ from aod.config import Config, check_output_dir, load, load_with_sources
 from aod.config.problems import MAX_GUESSES
 from aod.config.tree import ErrorAnomaly, LatencyAnomaly
 from aod.errors import ConfigError
-from aod.smb import Command
+from aod.smb.protocol import Command
 
 SEED = Path(__file__).parent / "data/seed.yaml"
 SHIPPED = Path(__file__).parents[2] / "config/config.yaml"

@@ -6,8 +6,8 @@ import pytest
 from aod.config.tree import ErrorAnomaly
 from aod.detectors.error import Error
 from aod.events import Cause, Flag, Kind, fill_errors
-from aod.filter import ALL_COMMANDS, StatusVerdict, status_verdict
-from aod.smb import Command
+from aod.smb.filter import ALL_COMMANDS, StatusVerdict, status_verdict
+from aod.smb.protocol import Command
 from tests.events import SECOND, make
 
 ACCESS_DENIED = 0xC0000022

@@ -7,7 +7,7 @@ import pytest
 
 from aod import detectors
 from aod.config.tree import Anomaly
-from aod.filter import Filter
+from aod.smb.filter import Filter
 
 SHARED = {"__init__", "anomaly", "detector", "scope", "window"}
 

@@ -10,8 +10,8 @@ import pytest
 from aod.doctor import books
 from aod.doctor.books import Books
 from aod.events import REQUEST, REQUEST_KEY, Count
+from aod.smb.probes import LADDER
 from aod.tracer.ledger import Ledger
-from aod.tracer.probes import LADDER
 from aod.tracer.program import Tracer
 
 CLOSED = Ledger(requests=5, completed=3, aborted=1, open=1, pdus=4, interim=1)

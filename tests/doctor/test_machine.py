@@ -6,7 +6,7 @@ import pytest
 
 from aod.doctor import machine
 from aod.doctor.finding import State
-from aod.tracer.module import Module
+from aod.smb.module import Module
 
 RELEASE = "6.1.0-56-amd64"
 LOADED = Module(identity=7, users=2)

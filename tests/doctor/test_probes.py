@@ -9,8 +9,8 @@ from aod.doctor import probes
 from aod.doctor.finding import State
 from aod.errors import TracerError
 from aod.events import Kind
-from aod.filter import Filter
-from aod.tracer.probes import CREDITS, LADDER, Probe, Rung
+from aod.smb.filter import Filter
+from aod.smb.probes import CREDITS, LADDER, Probe, Rung
 
 
 class FakeTracer(SimpleNamespace):

@@ -32,10 +32,10 @@ from aod.incidents.state import FILE as STATE_FILE
 from aod.incidents.state import Moment, StateDirectory
 from aod.metrics.endpoint import MAX_HEAD_BYTES, Endpoint
 from aod.names import Names
-from aod.names.debugdata import parse_debug_data
-from aod.names.openfiles import parse_open_files
 from aod.redact import Redactor, Scrubber
 from aod.report.summary import render
+from aod.smb.debugdata import parse_debug_data
+from aod.smb.openfiles import parse_open_files
 from tests.fuzz import mutate
 from tests.redact.seeded import TEXTS
 from tests.report.manifests import GOLDEN

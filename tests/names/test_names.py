@@ -4,7 +4,7 @@ import pytest
 
 from aod.events import Events, Kind
 from aod.names import Names
-from aod.names import names as module
+from aod.smb import names as module
 from tests.events import make
 
 DATA = Path(__file__).parents[1] / "data"

@@ -13,10 +13,10 @@ import pytest
 from aod.activity.samples import Sample
 from aod.errors import TracerError
 from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, Count, Events, empty
-from aod.filter import Filter
-from aod.tracer import module
+from aod.smb import module
+from aod.smb.filter import Filter
+from aod.smb.module import Module
 from aod.tracer.follower import Follower
-from aod.tracer.module import Module
 from aod.tracer.own import OwnProcesses
 from aod.tracer.program import Tracer
 

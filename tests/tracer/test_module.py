@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from aod.tracer import module
-from aod.tracer.module import Module, changes, look
+from aod.smb import module
+from aod.smb.module import Module, changes, look
 
 LONG_S = 60.0
 LOADED = Module(identity=7, users=2)

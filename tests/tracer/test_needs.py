@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from aod.errors import SurroundingsError
-from aod.tracer import module, needs
+from aod.smb import module
+from aod.tracer import needs
 from aod.tracer.needs import missing
 
 ALL = 0x1FFFFFFFFFF

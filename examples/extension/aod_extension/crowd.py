@@ -8,7 +8,7 @@ from pydantic import Field
 from aod.config import AnomalySection, count, number
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.events import COMMANDS, Events, Flag, Kind, empty, join
-from aod.filter import Filter, is_patient
+from aod.smb.filter import Filter, is_patient
 
 NS_PER_MS = 1_000_000
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod.events import COMMANDS, Events, Kind
-from aod.filter import Filter
+from aod.smb.filter import Filter
 from aod.tracer.ladder import climb
 from aod.tracer.ledger import ledger_of
 from aod.tracer.program import Tracer

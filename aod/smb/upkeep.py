@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 
 from aod.events import Events, empty, join
-from aod.names.names import RENAMING, REST, Names
+from aod.smb.names import RENAMING, REST, Names
 
 PAUSE_S = 1.0
 """Between two looks at the kernel's tables; longer where one look takes long."""

@@ -7,9 +7,9 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from aod import smb
 from aod.events import COMMANDS, ERRNOS, Events, Flag, Kind
-from aod.smb import Command
+from aod.smb import protocol as smb
+from aod.smb.protocol import Command
 
 NEVER = np.iinfo(np.uint64).max
 ALL_COMMANDS = 0xFFFFFFFF

@@ -16,8 +16,8 @@ import numpy as np
 
 from aod.events import Events, Kind
 from aod.host.cgroups import find_units
-from aod.names.debugdata import TCP_STATUS_GOOD, Connections, parse_debug_data
-from aod.names.openfiles import FileKey, parse_open_files
+from aod.smb.debugdata import TCP_STATUS_GOOD, Connections, parse_debug_data
+from aod.smb.openfiles import FileKey, parse_open_files
 
 log = logging.getLogger(__name__)
 
