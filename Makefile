@@ -31,7 +31,7 @@ test: build/payload/.ready ## run every test, those on a real mount included
 test-service: deb packaging/setup-service ## run the packages under systemd, in containers and the lab (long; as root)
 	packaging/setup-service
 	$(AS_ROOT) packaging/image $(PYTHON)
-	$(AS_ROOT) $(PYTHON) -m pytest tests/service $(PYTEST_ARGS)
+	$(AS_ROOT) $(PYTHON) -m pytest tests/installed $(PYTEST_ARGS)
 
 kernels: build/payload/.ready ## try aod on each kernel from 5.10 to 7.x, into build/kernels.json (long)
 	$(AS_ROOT) $(PYTHON) -m tests.vm.kernels

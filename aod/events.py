@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod._event import ffi
-from aod.smb import protocol as smb
 
 Events: TypeAlias = NDArray[np.void]
 """Shape (n,), dtype EVENT."""
@@ -163,11 +162,3 @@ def has_command(events: Events) -> NDArray[np.bool]:
     of_requests = np.isin(events["kind"], COMMAND_KINDS)
     result: NDArray[np.bool] = of_requests & ~waits
     return result
-
-
-def fill_errors(events: Events) -> None:
-    """Set `error` of completed events to the negative errno of their status, in place."""
-    completed = (events["kind"] == Kind.COMPLETED) & (events["status"] != 0)
-    codes, where = np.unique(events["status"][completed], return_inverse=True)
-    errors = np.array([-smb.status_error(int(code)) for code in codes], dtype=np.int32)
-    events["error"][completed] = errors[where] if codes.size else 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-from aod import actions
+from aod import actions, smb
 from aod.actions.action import Context, Outcome
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory, read_manifest
@@ -23,7 +23,6 @@ from aod.config import Config
 from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.host import threads as tasks
 from aod.smb import module
-from aod.smb import protocol as smb
 from aod.smb.module import Module
 from tests.events import SECOND, make
 

@@ -13,9 +13,9 @@ from aod.bundle import OutputDirectory
 from aod.config import Config
 from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Count, Events, empty
 from aod.service.service import Orders, Service
+from aod.smb import Command as Smb
 from aod.smb.filter import Filter
 from aod.smb.probes import LADDER, Probe
-from aod.smb.protocol import Command as Smb
 from aod.tracer.own import OwnProcesses
 from aod.tracer.program import Tracer
 from tests.conftest import manifest_of, names_in

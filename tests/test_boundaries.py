@@ -11,7 +11,7 @@ from aod.incidents.incidents import Incidents, make_cooldowns
 from aod.runtime.counts import Tally
 from aod.runtime.queue import Channel
 from tests.conftest import Collect, Told, make_anomaly, make_config, names_in
-from tests.test_incidents import handle, manifests, spawn
+from tests.incidents.test_incidents import handle, manifests, spawn
 
 Script = dict[str, Collect]
 

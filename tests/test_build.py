@@ -5,10 +5,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from setuptools import find_packages
 
 import build
-
-ROOT = Path(build.__file__).parent
+from tests import ROOT
 
 
 def test_nothing_is_missing_where_aod_was_built() -> None:
@@ -17,10 +17,11 @@ def test_nothing_is_missing_where_aod_was_built() -> None:
 
 def test_the_wheel_has_every_package() -> None:
     told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = find_packages(str(ROOT), include=told["find"]["include"])
 
     folders = {path.parent.relative_to(ROOT) for path in (ROOT / "aod").rglob("__init__.py")}
 
-    assert {name.replace(".", "/") for name in told} == {str(folder) for folder in folders}
+    assert {name.replace(".", "/") for name in found} == {str(folder) for folder in folders}
 
 
 def test_each_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,22 +3,22 @@
 import re
 import time
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
 from aod.clock import iso, wall_offset_ns
+from tests import ROOT
 
 WALL_READERS = {
     "clock.py": "the offset",
-    "service.py": "the stamp of what somebody asked for, and the clean-up, which knows of steps",
+    "service/service.py": "the stamp of what somebody asked for, and of a clean-up",
     "commands/collect.py": "the stamp of what somebody asked for",
-    "incident.py": "when it was sealed",
+    "incidents/incident.py": "when it was sealed",
     "actions/runner.py": "when an action was started",
-    "audit.py": "when a note was taken",
+    "runtime/audit.py": "when a note was taken",
     "bundle/output.py": "which time stamps are of the future",
     "redact/namemap.py": "the name of a damaged map that is set aside",
-    "notify.py": "when a program was started to be told",
+    "incidents/notify.py": "when a program was started to be told",
 }
 """Windows, cooldowns and timeouts are not among them: those must not go by a clock that is set."""
 
@@ -45,7 +45,7 @@ def test_wall_time_is_read_only_where_something_is_named_or_told() -> None:
     reading = re.compile(
         r"\btime\.time(_ns)?\b|\bCLOCK_REALTIME\b|date(time)?\.(now|utcnow|today)\("
     )
-    aod = Path(__file__).parent.parent / "aod"
+    aod = ROOT / "aod"
 
     readers = {
         str(path.relative_to(aod))

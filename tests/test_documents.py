@@ -3,7 +3,6 @@
 import configparser
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -20,10 +19,10 @@ from aod.config import Config
 from aod.errors import ConfigError
 from aod.events import Flag
 from aod.incidents import notices as notice
-from aod.names import Names
+from aod.smb.names import Names
+from tests import ROOT
 from tests.conftest import make_anomaly
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ("README.md", "USAGE.md", "CONTRIBUTING.md", "CHANGELOG.md")
 USAGE = (ROOT / "USAGE.md").read_text()
 CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)

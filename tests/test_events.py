@@ -4,7 +4,8 @@ import errno
 
 import numpy as np
 
-from aod.events import EVENT, Count, Flag, Kind, empty, fill_errors, server_ns
+from aod.events import EVENT, Count, Flag, Kind, empty, server_ns
+from aod.smb.filter import fill_errors
 from tests.events import make
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from aod.__main__ import app
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "config/config.yaml"
 AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
 as_another_user = pytest.mark.skipif(

@@ -9,9 +9,9 @@ import pytest
 
 from aod.actions import ACTIONS, create
 from aod.host.capabilities import Capability
+from tests import ROOT
 from tests.test_documents import rows, section
 
-ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "aod").rglob("*.py"))
 SHELLS = ("subprocess_shell", "subprocess.getoutput", "subprocess.getstatusoutput", "pty.spawn")
 SHELLS_OF_OS = ("os.system", "os.popen", "os.spawnlp", "os.spawnvp", "os.execlp", "os.execvp")

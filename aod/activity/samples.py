@@ -7,10 +7,10 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from aod import smb
 from aod.activity.histogram import quantile_ns
 from aod.events import BUCKETS
-from aod.names import Names
-from aod.smb import protocol as smb
+from aod.smb.names import Names
 
 Key: TypeAlias = tuple[int, int, int]
 """(connection id, tree id, command)"""

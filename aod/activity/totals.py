@@ -9,10 +9,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from aod import smb
 from aod.activity.samples import NOTHING, Counter, Key, Sample
 from aod.events import BUCKETS
-from aod.names import Names
-from aod.smb import protocol as smb
+from aod.smb.names import Names
 
 Place: TypeAlias = tuple[str, str, str]
 """(server, share, command); "" for what has no name."""

@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from aod.activity.histogram import quantile_ns
 from aod.activity.samples import Key, Sample
 from aod.events import BUCKETS, Events, has_command
-from aod.tracer.program import MAX_COUNTERS
 
 ENOUGH = 20
 """Operations below which nothing is called usual."""
@@ -19,7 +18,7 @@ class IdleCounters:
     the map would be full, and what is new not counted.
     """
 
-    def __init__(self, room: int = MAX_COUNTERS * 3 // 4) -> None:
+    def __init__(self, room: int) -> None:
         self._room = room
         self._before = Sample(0, {}, {})
 

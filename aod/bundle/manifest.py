@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aod import smb
 from aod.clock import iso
 from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.events import Cause, Events, Flag, Kind, has_command, server_ns
-from aod.names import Names
-from aod.smb import protocol as smb
 from aod.smb.filter import NEVER
+from aod.smb.names import Names
 
 FORMAT = 1
 

@@ -17,8 +17,8 @@ from aod.errors import ConfigError
 if TYPE_CHECKING:
     from aod.activity.samples import Activity, Sample, Snapshot
     from aod.control import Client
-    from aod.names import Names
     from aod.smb.filter import Filter
+    from aod.smb.names import Names
     from aod.tracer.program import Tracer
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def _watch(view: View) -> None:
 
 
 async def _top_of_service(service: "Client", view: View, stop: asyncio.Event) -> None:
-    from aod.names import Names
+    from aod.smb.names import Names
 
     await show_samples(SamplesOf(service), Names(), view, stop)
 
@@ -116,7 +116,7 @@ def _nothing() -> "Filter":
 
 
 async def _top(view: View, tracer: "Tracer", stop: asyncio.Event) -> None:
-    from aod.names import Names
+    from aod.smb.names import Names
     from aod.tracer.sampling import sample
 
     await show_samples(partial(sample, tracer), Names(), view, stop)

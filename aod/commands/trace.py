@@ -14,9 +14,9 @@ from aod.errors import ConfigError, SurroundingsError
 
 if TYPE_CHECKING:
     from aod.events import Events
-    from aod.names import Names
     from aod.runtime.queue import Channel
     from aod.smb.filter import Filter
+    from aod.smb.names import Names
     from aod.tracer.program import Tracer
 
 Watch: TypeAlias = "Callable[[Tracer, asyncio.Event], Coroutine[Any, Any, None]]"
@@ -87,8 +87,8 @@ async def _with_tracer(
 
 async def _trace(as_json: bool, tracer: "Tracer", stop: asyncio.Event) -> None:
     from aod.events import Count
-    from aod.names import Names
     from aod.runtime.queue import Channel
+    from aod.smb.names import Names
 
     names = Names()
     batches = Channel["Events"](BATCHES)
@@ -110,7 +110,7 @@ async def _trace(as_json: bool, tracer: "Tracer", stop: asyncio.Event) -> None:
 
 
 def _warm_up(names: "Names") -> None:
-    from aod.smb import protocol as smb
+    from aod import smb
 
     names.refresh()
     smb.statuses()  # read here, not at the first event
@@ -123,8 +123,8 @@ def _filter(threshold_ms: float, errors: bool) -> "Filter":
     """
     import numpy as np
 
+    from aod import smb
     from aod.events import COMMANDS, ERRNOS, Kind
-    from aod.smb import protocol as smb
     from aod.smb.filter import ALL_COMMANDS, Filter, status_verdict
 
     slow = Filter(np.full((2, COMMANDS), round(threshold_ms * 1e6), np.uint64))

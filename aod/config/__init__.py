@@ -2,8 +2,8 @@
 
 from aod.config.loading import Config, Loaded, check_output_dir, load, load_with_sources
 from aod.config.tree import AnomalySection, ErrorAnomaly, InflightAnomaly, LatencyAnomaly
-from aod.config.values import count, number
 from aod.config.yamlsource import is_there
+from aod.schema import count, number
 
 __all__ = [
     "AnomalySection",

@@ -18,7 +18,7 @@ from pydantic_settings import (
 
 from aod.actions import known_names
 from aod.config import environment, metrics, outputdir, program, yamlsource
-from aod.config.problems import Origins, explain, forget_guesses, tell
+from aod.config.problems import Origins, explain, tell
 from aod.config.tree import (
     Audit,
     Cleanup,
@@ -31,9 +31,10 @@ from aod.config.tree import (
     Tcpdump,
     Watcher,
 )
-from aod.config.values import Directory, as_directory, is_action, number
+from aod.config.values import Directory, as_directory, is_action
 from aod.config.yamlsource import KeyPath
 from aod.errors import ConfigError
+from aod.schema import forget_guesses, number
 
 __all__ = ["Config", "ErrorAnomaly", "LatencyAnomaly", "Loaded", "load", "load_with_sources"]
 

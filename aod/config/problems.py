@@ -1,11 +1,8 @@
 """What pydantic found wrong, in words a user can act on: place, key, value, what is allowed."""
 
-import difflib
 import reprlib
 import types
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -14,9 +11,7 @@ from pydantic.fields import FieldInfo
 from aod import detectors
 from aod.config import environment, yamlsource
 from aod.config.yamlsource import KeyPath
-
-MAX_GUESSES = 100
-"""Names in one config that the likeliest is looked for: of 2000 codes that takes 3 ms."""
+from aod.schema import guess, one_of, shown
 
 _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
@@ -80,39 +75,6 @@ def key_text(path: KeyPath) -> str:
     """Return `guardian.anomalies.latency.actions[0]` for the path of a value."""
     parts = [f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in path]
     return "".join(parts).removeprefix(".")
-
-
-def shown(value: Any) -> str:
-    """Return a value as short, printable YAML-like text."""
-    if value is None:
-        return "no value"
-    return str(value).lower() if isinstance(value, bool) else reprlib.repr(value)
-
-
-def one_of(value: Any, names: Iterable[str], allowed: str | None = None) -> str:
-    """Say that a value is none of the names, with the likeliest one and all that are allowed."""
-    known = list(names)
-    hint = guess(value, known)
-    return f"{shown(value)} is not allowed{hint} (allowed: {allowed or ', '.join(known)})"
-
-
-def guess(value: Any, names: Sequence[str]) -> str:
-    """Return `, did you mean 'x'?` for the name nearest to a value, or nothing."""
-    return _hint(value[:64].casefold(), tuple(names)) if isinstance(value, str) else ""
-
-
-def forget_guesses() -> None:
-    """Allow for MAX_GUESSES more: once for each config."""
-    _hint.cache_clear()
-
-
-@lru_cache(2 * MAX_GUESSES)
-def _hint(folded_value: str, names: tuple[str, ...]) -> str:
-    if _hint.cache_info().misses > MAX_GUESSES:
-        return ""
-    folded = {name.casefold(): name for name in reversed(names)}
-    near = difflib.get_close_matches(folded_value, folded, n=1)
-    return f", did you mean {folded[near[0]]!r}?" if near else ""
 
 
 def _key(part: str) -> str:

@@ -4,8 +4,6 @@ from collections.abc import Hashable
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializeAsAny,
     ValidationError,
@@ -15,7 +13,7 @@ from pydantic import (
     field_validator,
 )
 
-from aod import detectors
+from aod import detectors, smb
 from aod.actions import NAMES
 from aod.config.values import (
     ERRORS,
@@ -28,24 +26,14 @@ from aod.config.values import (
     Processes,
     Shares,
     Textfile,
-    count,
-    number,
-    text_of,
-    unique,
 )
-from aod.smb import protocol as smb
-from aod.smb.protocol import Command
+from aod.schema import Section, count, number, text_of, unique
+from aod.smb import Command
 
 NS_PER_MS = 1_000_000
 
 Mode: TypeAlias = Literal["all", "trackonly", "excludeonly"]
 Per: TypeAlias = Literal["host", "share"]
-
-
-class Section(BaseModel):
-    """A part of the config: unknown keys are refused, values cannot change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TrackedCommand(Section):

@@ -3,17 +3,15 @@
 import errno
 import ipaddress
 import re
-from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
+from aod import smb
 from aod.actions import NAMES, known_names
-from aod.config.problems import one_of, shown
-from aod.smb import protocol as smb
-from aod.smb.protocol import Command
+from aod.schema import one_of, shown, unique
+from aod.smb import Command
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 SHARE = re.compile(r"(\\\\|//)([^/\\]+[/\\][^/\\]+|.*[*].*)|[*].*")
@@ -26,29 +24,6 @@ COMM_CHARS = 15
 """What the kernel keeps of a thread's name (TASK_COMM_LEN - 1)."""
 ERRORS = {name: getattr(errno, name) for name in dir(errno) if name.startswith("E")}
 """Every errno name, second names such as EWOULDBLOCK included, with its positive number."""
-
-
-def number(default: float | None, low: float, high: float, unit: str, description: str) -> Any:
-    """Describe a number from `low` to `high`, both allowed; text and booleans are refused."""
-    allowed = f"a number from {low} to {high}, in {unit}"
-    return _number(default, low, high, f"{description} ({unit})", allowed)
-
-
-def count(default: int, low: int, high: int, description: str) -> Any:
-    """Describe a whole number from `low` to `high`, both allowed."""
-    return _number(default, low, high, description, f"a whole number from {low} to {high}")
-
-
-def _number(default: float | None, low: float, high: float, description: str, allowed: str) -> Any:
-    return Field(
-        default=default,
-        ge=low,
-        le=high,
-        strict=True,
-        validate_default=True,
-        description=description,
-        json_schema_extra={"allowed": allowed},
-    )
 
 
 def _name(value: str) -> str:
@@ -189,22 +164,6 @@ def _code(value: Any) -> str:
     if value not in ERRORS and smb.status_codes()[value] < smb.LOWEST_ERROR:
         raise ValueError(f"{value} is no error: the server means success or a notice by it")
     return value
-
-
-def unique(values: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
-    """Return the values; raise ValueError if one is there twice."""
-    if twice := _repeated(values):
-        raise ValueError(f"{text_of(twice)} given twice (allowed: once)")
-    return values
-
-
-def _repeated(values: Sequence[Hashable]) -> list[Hashable]:
-    return [value for value, count in Counter(values).items() if count > 1]
-
-
-def text_of(items: Iterable[Hashable]) -> str:
-    """Return items as a user writes them."""
-    return ", ".join(item.name if isinstance(item, Command) else str(item) for item in items)
 
 
 Directory = Annotated[Path, BeforeValidator(as_directory)]

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from aod import smb
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.window import Window
 from aod.events import Cause, Events, Flag, Kind
-from aod.smb import protocol as smb
 from aod.smb.filter import Filter
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from aod.detectors.scope import Scoped, within_scope
 from aod.events import Events
 from aod.host import threads as tasks
 from aod.host.threads import Tasks
-from aod.names import Names
 from aod.runtime.queue import Channel
 from aod.runtime.supervisor import Component, Pulse
 from aod.smb.filter import Filter, union
+from aod.smb.names import Names
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from aod import smb
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.window import Window
 from aod.events import ERRNOS, Events, Flag, Kind
-from aod.smb import protocol as smb
 from aod.smb.filter import ALL_COMMANDS, Filter, StatusVerdict, status_verdict
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.window import Window
 from aod.events import COMMANDS, Events, Flag, Kind
+from aod.smb import Command
 from aod.smb.filter import NEVER, Filter, event_thresholds_ns
-from aod.smb.protocol import Command
 
 if TYPE_CHECKING:
     from aod.config.tree import LatencyAnomaly

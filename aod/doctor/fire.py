@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from aod import smb
 from aod.bundle.manifest import describe_events
 from aod.clock import wall_offset_ns
 from aod.config import Config
@@ -21,11 +22,10 @@ from aod.detectors.detector import Detector, Ticking
 from aod.errors import SurroundingsError, TracerError
 from aod.events import Cause, Count, Events, Kind, empty, join
 from aod.incidents.incident import Surroundings, make_context
-from aod.names import Names
-from aod.smb import protocol as smb
+from aod.smb import Command
 from aod.smb.filter import NEVER, event_thresholds_ns
+from aod.smb.names import Names
 from aod.smb.probes import LADDER
-from aod.smb.protocol import Command
 from aod.tracer import needs
 from aod.tracer.ladder import KERNEL_BTF
 from aod.tracer.libbpf import libbpf_version

@@ -7,11 +7,11 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from aod import smb
 from aod.detectors.anomaly import Anomaly
 from aod.events import has_command
 from aod.report.summary import sentence
 from aod.runtime.journal import MAX_VALUES, Fields
-from aod.smb import protocol as smb
 
 FORMAT = 1
 

@@ -21,7 +21,7 @@ from aod.errors import SurroundingsError
 from aod.events import BUCKETS
 from aod.metrics.reading import Reading
 from aod.runtime.counts import Tally
-from aod.smb.protocol import Command
+from aod.smb import Command
 
 SECOND_NS = 1_000_000_000
 WAIT_S = 5.0

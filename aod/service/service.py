@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from aod import actions, redact
+from aod import actions, redact, smb
 from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.activity.usual import IdleCounters, usual_latency_ns
@@ -34,7 +34,6 @@ from aod.incidents.incidents import Incidents, make_cooldowns
 from aod.incidents.notify import Notify
 from aod.incidents.state import Keeper, StateDirectory
 from aod.metrics import Exposure, Operations, Reading
-from aod.names import Names, Upkeep
 from aod.processes import orphans, programs
 from aod.report.summary import render
 from aod.runtime.audit import Audit, part_of
@@ -44,14 +43,15 @@ from aod.runtime.status import Status
 from aod.runtime.supervisor import Component, Policy, Pulse, Supervisor
 from aod.runtime.watchdog import Watchdog
 from aod.service import answers
-from aod.smb import protocol as smb
 from aod.smb.filter import Filter, event_thresholds_ns, union
+from aod.smb.names import Names
+from aod.smb.upkeep import Upkeep
 from aod.tracer.follower import Climb, Follower
 from aod.tracer.inflight import OpenRequests
 from aod.tracer.ladder import climb
 from aod.tracer.ledger import Ledger, Watch
 from aod.tracer.libbpf import libbpf_version
-from aod.tracer.program import Tracer
+from aod.tracer.program import MAX_COUNTERS, Tracer
 
 log = logging.getLogger(__name__)
 
@@ -335,7 +335,7 @@ class Service:
 
     async def _make_room(self, pulse: Pulse) -> None:
         """Take the counters of shares that are gone out of the kernel before its map is full."""
-        idle = IdleCounters()
+        idle = IdleCounters(MAX_COUNTERS * 3 // 4)
         while True:
             await asyncio.sleep(MAKE_ROOM_S)
             with pulse.busy():

@@ -7,9 +7,9 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from aod import smb
 from aod.events import COMMANDS, ERRNOS, Events, Flag, Kind
-from aod.smb import protocol as smb
-from aod.smb.protocol import Command
+from aod.smb import Command
 
 NEVER = np.iinfo(np.uint64).max
 ALL_COMMANDS = 0xFFFFFFFF
@@ -119,3 +119,11 @@ def is_patient(requests: NDArray[np.void]) -> NDArray[np.bool]:
         (commands == Command.SMB2_LOCK) & pended
     )
     return patient
+
+
+def fill_errors(events: Events) -> None:
+    """Set `error` of completed events to the negative errno of their status, in place."""
+    completed = (events["kind"] == Kind.COMPLETED) & (events["status"] != 0)
+    codes, where = np.unique(events["status"][completed], return_inverse=True)
+    errors = np.array([-smb.status_error(int(code)) for code in codes], dtype=np.int32)
+    events["error"][completed] = errors[where] if codes.size else 0

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod.events import Events, Flag, Kind, empty, join
-from aod.names import Names
+from aod.smb import Command
 from aod.smb.filter import is_patient
-from aod.smb.protocol import Command
+from aod.smb.names import Names
 from aod.tracer.follower import Follower
 from aod.tracer.waiting import WaitingThreads
 

@@ -7,7 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from aod.errors import TracerError
-from aod.events import EVENT, Events, fill_errors
+from aod.events import EVENT, Events
+from aod.smb.filter import fill_errors
 from aod.tracer._libbpf import ffi, lib
 
 BATCH = 2048

@@ -13,14 +13,9 @@ from aod.errors import ConfigError
 MACHINERY = {
     "__init__",
     "action",
-    "child",
-    "command",
     "file",
-    "orphans",
     "output",
-    "programs",
     "runner",
-    "stuck",
     "tail",
 }
 

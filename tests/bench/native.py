@@ -10,8 +10,8 @@ import numpy as np
 
 from aod.config import load
 from aod.detectors.detection import make_detectors
-from aod.names import Names
 from aod.smb.filter import union
+from aod.smb.names import Names
 from aod.tracer.program import Tracer
 from build import compile_bpf
 

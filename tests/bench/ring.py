@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aod.detectors.latency import Latency
 from aod.events import Events
-from aod.smb.protocol import Command
+from aod.smb import Command
 from aod.tracer.program import Tracer
 from build import compile_bpf
 from tests.events import MS, SECOND, make

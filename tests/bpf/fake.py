@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aod.events import COMMANDS, ERRNOS, Events, Kind
+from aod.smb import Command
 from aod.smb.filter import Filter
-from aod.smb.protocol import Command
 from aod.tracer.program import Tracer
 
 RELATED = 4

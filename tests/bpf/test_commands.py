@@ -6,7 +6,7 @@ import os
 import pytest
 
 from aod.events import Count, Flag, Kind
-from aod.smb.protocol import Command
+from aod.smb import Command
 from aod.tracer.ledger import ledger_of
 from tests.bpf.fake import Fake
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from aod.events import ERRNOS, Cause, Count, Flag, Kind
-from aod.smb.protocol import Command
+from aod.smb import Command
 from tests.bpf.fake import EVERYTHING, RELATED, Fake, Request
 
 ACCESS_DENIED = 0xC0000022

@@ -6,10 +6,10 @@ from itertools import count
 import numpy as np
 import pytest
 
+from aod import smb
 from aod.events import COMMANDS, Kind
-from aod.smb import protocol as smb
+from aod.smb import Command
 from aod.smb.filter import ALL_COMMANDS, NEVER, Filter, StatusVerdict, status_verdict
-from aod.smb.protocol import Command
 from tests.bpf.fake import Fake, Request
 
 ACCESS_DENIED = smb.status_codes()["STATUS_ACCESS_DENIED"]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from aod.events import COMMANDS, SLOTS, Count, Flag, Kind
+from aod.smb import PENDING, Command
 from aod.smb.filter import ALL_COMMANDS, NEVER, Filter, StatusVerdict, status_verdict
-from aod.smb.protocol import PENDING, Command
 from aod.tracer.inflight import unanswered
 from aod.tracer.ledger import ledger_of
 from tests.bpf.fake import ASYNC, RELATED, Fake, Request

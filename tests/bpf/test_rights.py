@@ -2,17 +2,16 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from aod.host.capabilities import Capability, mask, rights
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 BEGIN = """
 import os, resource, threading
 from pathlib import Path
-from aod.capabilities import rights
+from aod.host.capabilities import rights
 from aod.tracer.rights import hold_back
 
 def effective():
@@ -71,9 +70,9 @@ def test_where_the_limit_cannot_be_set_the_right_to_it_stays() -> None:
 @pytest.mark.parametrize("prefix", [(), ("setpriv", "--no-new-privs")])
 def test_the_programs_are_loaded_and_the_maps_used(prefix: tuple[str, ...]) -> None:
     code = """
-from aod.filter import Filter
+from aod.smb.filter import Filter
 from aod.tracer.ladder import KERNEL_BTF
-from aod.tracer.probes import LADDER
+from aod.smb.probes import LADDER
 from aod.tracer.program import Tracer
 
 with Tracer(btf=KERNEL_BTF, rung=LADDER[1]) as tracer:

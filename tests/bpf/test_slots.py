@@ -3,7 +3,7 @@
 import pytest
 
 from aod.events import SLOTS
-from aod.smb.protocol import Command
+from aod.smb import Command
 from tests.bpf.fake import Fake, Request
 
 

@@ -6,13 +6,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests import ROOT
 from tests.btf import types
 from tests.btf.reduce import reduced
 from tests.btf.source import Source, from_folder, from_suite
 from tests.vm.lab.cache import Cache, default_root
 from tests.vm.lab.errors import LabError
 
-ROOT = Path(__file__).resolve().parents[2]
 TESTED = ROOT / "tests/data/btf"
 SHIPPED = ROOT / "aod/data/btf"
 """For kernels that have no types of cifs themselves (aod/tracer/btf.py)."""

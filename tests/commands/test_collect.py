@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from aod.bundle import read_manifest, read_member
+from tests import ROOT
 from tests.conftest import names_in
 
-ROOT = Path(__file__).parent.parent.parent
 CONFIG = """\
 aod_output_dir: {output}
 min_free_mb: 0

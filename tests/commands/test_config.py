@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from aod.commands.config import app
 from aod.config import load
 from aod.errors import ConfigError
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 SHIPPED = ROOT / "config/config.yaml"
 SEED = ROOT / "tests/config/data/seed.yaml"
 

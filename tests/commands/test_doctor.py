@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from aod.bundle import read_manifest, read_member
+from tests import ROOT
 from tests.conftest import names_in
 
-ROOT = Path(__file__).parent.parent.parent
 NOBODY = "65534"
 CONFIG = """\
 aod_output_dir: {output}

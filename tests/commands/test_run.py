@@ -13,8 +13,8 @@ import pytest
 
 from aod.commands.run import told
 from aod.errors import SurroundingsError, TracerError
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 WAITING = """
 import logging
 from pathlib import Path
@@ -100,7 +100,7 @@ def test_a_thread_that_is_stuck_does_not_hold_the_end(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     stuck = f"""
-from aod.names import Names
+from aod.smb.names import Names
 def hang(names):
     logging.getLogger("aod").info("hangs")
     open({str(fifo)!r})

@@ -12,7 +12,7 @@ from aod.activity.samples import Counter, Sample, Snapshot
 from aod.commands import top as command
 from aod.errors import ConfigError
 from aod.events import BUCKETS
-from aod.names import Names
+from aod.smb.names import Names
 
 SECOND = 1_000_000_000
 READ, WRITE = 8, 9

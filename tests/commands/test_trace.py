@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aod import smb
 from aod.commands import trace as command
 from aod.errors import ConfigError, SurroundingsError
 from aod.events import COMMANDS, Cause, Events, Kind, join
-from aod.names import Names
 from aod.runtime.queue import Channel
-from aod.smb import module
-from aod.smb import protocol as smb
+from aod.smb import Command, module
 from aod.smb.filter import Filter
-from aod.smb.protocol import Command
+from aod.smb.names import Names
 from aod.tracer import needs
 from aod.tracer.program import Tracer
 from tests.events import MS, make

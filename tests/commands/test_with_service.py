@@ -20,11 +20,11 @@ from aod.bundle import OutputDirectory, read_manifest
 from aod.control.listener import Listener
 from aod.control.protocol import SOCKET
 from aod.processes import orphans
+from tests import ROOT
 from tests.conftest import Collect, Told, make_config, names_in
 from tests.events import MS
 from tests.fakes import FakeTracer, Running, only_manifest, running, slow
 
-ROOT = Path(__file__).parent.parent.parent
 CONFIG = """\
 aod_output_dir: {output}
 min_free_mb: 0

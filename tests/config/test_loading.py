@@ -17,13 +17,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from aod.config import Config, check_output_dir, load, load_with_sources
-from aod.config.problems import MAX_GUESSES
 from aod.config.tree import ErrorAnomaly, LatencyAnomaly
 from aod.errors import ConfigError
-from aod.smb.protocol import Command
+from aod.schema import MAX_GUESSES
+from aod.smb import Command
+from tests import ROOT
 
 SEED = Path(__file__).parent / "data/seed.yaml"
-SHIPPED = Path(__file__).parents[2] / "config/config.yaml"
+SHIPPED = ROOT / "config/config.yaml"
 LOCAL = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
 SHARE = LOCAL + "23 22 0:52 / /mnt/a\\040b rw - cifs //nas/share rw\n"
 

@@ -8,8 +8,9 @@ import pytest
 from aod.config import load
 from aod.config.program import problems
 from aod.errors import ConfigError
+from tests import ROOT
 
-SHIPPED = Path(__file__).parents[2] / "config/config.yaml"
+SHIPPED = ROOT / "config/config.yaml"
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from aod.control import client as client_module
 from aod.control.listener import LOCK, Listener
 from aod.control.protocol import MAX_REQUEST_BYTES, SOCKET
 from aod.errors import ServiceError
+from tests import ROOT
 from tests.conftest import Told, names_in
 
-ROOT = Path(__file__).parent.parent.parent
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="another user takes root")
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from aod.config.tree import ErrorAnomaly
 from aod.detectors.error import Error
-from aod.events import Cause, Flag, Kind, fill_errors
-from aod.smb.filter import ALL_COMMANDS, StatusVerdict, status_verdict
-from aod.smb.protocol import Command
+from aod.events import Cause, Flag, Kind
+from aod.smb import Command
+from aod.smb.filter import ALL_COMMANDS, StatusVerdict, fill_errors, status_verdict
 from tests.events import SECOND, make
 
 ACCESS_DENIED = 0xC0000022

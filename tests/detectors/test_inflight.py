@@ -6,7 +6,7 @@ from aod.config.tree import InflightAnomaly
 from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.detectors.inflight import Inflight
 from aod.events import Events, Flag, Kind, join
-from aod.smb.protocol import Command
+from aod.smb import Command
 from tests.events import MS, SECOND, make
 
 SENT_NS = 1000 * SECOND

@@ -3,7 +3,7 @@ import pytest
 
 from aod.detectors.latency import Latency
 from aod.events import Flag, Kind
-from aod.smb.protocol import Command
+from aod.smb import Command
 from tests.events import MS, SECOND, make
 
 

@@ -11,7 +11,7 @@ from aod.detectors.detection import make_detectors
 from aod.doctor import fire
 from aod.errors import SurroundingsError, TracerError
 from aod.events import join
-from aod.names import Names
+from aod.smb.names import Names
 from tests.conftest import make_config
 
 COUNTED = {"acceptable_count": 2}

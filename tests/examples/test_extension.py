@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from aod.bundle import read_manifest, read_member
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "examples" / "extension"
 CROWD = {
     "type": "Crowd",
@@ -26,10 +26,10 @@ import numpy as np
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory
 from aod.config import load
-from aod.detection import make_detectors
+from aod.detectors.detection import make_detectors
 from aod.events import empty
-from aod.incident import Incident, Surroundings, make_context
-from aod.names import Names
+from aod.incidents.incident import Incident, Surroundings, make_context
+from aod.smb.names import Names
 from pathlib import Path
 
 async def main():

@@ -31,16 +31,16 @@ from aod.incidents.cooldown import Cooldowns
 from aod.incidents.state import FILE as STATE_FILE
 from aod.incidents.state import Moment, StateDirectory
 from aod.metrics.endpoint import MAX_HEAD_BYTES, Endpoint
-from aod.names import Names
 from aod.redact import Redactor, Scrubber
 from aod.report.summary import render
 from aod.smb.debugdata import parse_debug_data
+from aod.smb.names import Names
 from aod.smb.openfiles import parse_open_files
+from tests import ROOT
 from tests.fuzz import mutate
 from tests.redact.seeded import TEXTS
 from tests.report.manifests import GOLDEN
 
-ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data"
 LOCAL = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
 NAME = "aod_1763806988123456789"

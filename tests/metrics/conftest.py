@@ -11,8 +11,8 @@ from aod.activity.samples import Counter, Sample
 from aod.events import BUCKETS
 from aod.metrics import Operations, Reading
 from aod.metrics.collector import Exposition
-from aod.names import Names
 from aod.runtime.counts import Tally
+from aod.smb.names import Names
 from aod.tracer.ledger import Ledger
 
 DEBUG_DATA = """1) ConnectionId: 0x1 Hostname: nas01

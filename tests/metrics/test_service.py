@@ -109,7 +109,7 @@ async def test_idle_counters_leave_the_kernel_and_stay_in_the_metrics(
     output: OutputDirectory, tracer: FakeTracer, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service_module, "MAKE_ROOM_S", 0.05)
-    monkeypatch.setattr(service_module, "IdleCounters", lambda: IdleCounters(room=0))
+    monkeypatch.setattr(service_module, "IdleCounters", lambda room: IdleCounters(room=0))
     tracer.forgotten.append((0, 0))  # nothing is open
     port = free_port()
     config = make_config(output.path, metrics={"listen": f"127.0.0.1:{port}"})

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from aod.names import parse_debug_data, parse_open_files
 from aod.redact.namemap import NameMap
 from aod.redact.naming import Naming
 from aod.redact.texts import LEFT_OUT, Text
 from aod.redact.vocabulary import Vocabulary, unmarked
+from aod.smb.debugdata import parse_debug_data
+from aod.smb.openfiles import parse_open_files
+from tests import DATA
 
-DATA = Path(__file__).parents[1] / "data"
 KERNEL = "kern  :info  : 2026-11-27T20:14:47,123456+00:00 "
 JOURNAL = "2026-11-27T20:14:47.123456+00:00 "
 

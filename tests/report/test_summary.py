@@ -10,7 +10,7 @@ import pytest
 from aod.errors import BundleError
 from aod.report.advice import MEANINGS, advise
 from aod.report.summary import render
-from aod.smb.protocol import status_codes
+from aod.smb import status_codes
 from tests.report.manifests import (
     DATA,
     GOLDEN,

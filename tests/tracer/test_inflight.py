@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from aod.events import REQUEST, REQUEST_KEY, WAIT, Flag, Kind, server_ns
-from aod.names import Names
+from aod.smb import Command
 from aod.smb.filter import is_patient
-from aod.smb.protocol import Command
+from aod.smb.names import Names
 from aod.tracer import waiting
 from aod.tracer.follower import Follower
 from aod.tracer.inflight import GIVEN_UP_NS, OpenRequests, longest_wait_ns, unanswered

@@ -153,10 +153,10 @@ def test_a_clock_that_is_set_changes_only_what_is_shown(
 FAILING = """
 import asyncio, sys
 sys.path.insert(0, "/opt/aod")
-from aod import supervisor
+from aod.runtime import supervisor
 from aod.__main__ import main
-from aod.service import Service
-from aod.supervisor import Supervisor
+from aod.service.service import Service
+from aod.runtime.supervisor import Supervisor
 supervisor.FIRST_PAUSE_S = 0.2
 start, changed = Supervisor.start, Service._tracer_changed
 attached, failed = asyncio.Event(), set()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from aod.smb.protocol import Command
+from aod.smb import Command
 from aod.tracer.ledger import Ledger
 from tests.vm.kernels.examine import Examined, ledger_of, rung_of, window_of
 from tests.vm.kernels.matrix import MATRIX

@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from aod.smb.protocol import Command
+from aod.smb import Command
 from tests.vm.daemon import Daemon, watching
 from tests.vm.kernels.sources import STATS, parse_stats
 from tests.vm.lab import SERVED, SHARE, Machine

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aod.smb.protocol import Command
+from aod.smb import Command
 from aod.tracer.ledger import Ledger
 from tests.vm.daemon import Daemon, Left, watching
 from tests.vm.kernels.rules import ENTERED, STATS, Difference, Window, differences

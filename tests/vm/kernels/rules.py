@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from aod.smb.protocol import Command
+from aod.smb import Command
 
 STATS = "Stats"
 ENTERED = "smb3_cmd_enter"

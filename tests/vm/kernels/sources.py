@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from aod.smb.protocol import Command
+from aod.smb import Command
 from tests.vm.lab import Machine
 from tests.vm.lab.errors import LabError
 

@@ -1,0 +1,83 @@
+"""Grandchildren that leave the group of their parent."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from aod.actions.action import Context
+from aod.actions.output import Output
+from aod.processes import orphans
+from aod.processes.child import LIVING
+from tests.actions.conftest import FakeFiles, Surroundings
+from tests.processes.test_command import MakeOutput, is_gone, python, read
+
+LEAVES_ONE = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    print(os.getpid(), flush=True)
+    os.close(1)
+    os.close(2)
+    time.sleep(1000)
+time.sleep({seconds})
+"""
+
+
+@pytest.fixture
+async def watching() -> AsyncIterator[None]:
+    """Orphans are watched for while the test runs."""
+    adopted = asyncio.Event()
+
+    async def watch() -> None:
+        task = asyncio.ensure_future(orphans.watch())
+        await asyncio.sleep(0)
+        adopted.set()
+        await task
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(watch())
+        await adopted.wait()
+        yield
+        task.cancel()
+
+
+async def gone(pid: int) -> None:
+    async with asyncio.timeout(10):
+        while not is_gone(pid):  # noqa: ASYNC110 - nothing tells that a process was reaped
+            await asyncio.sleep(0.01)
+
+
+async def test_a_grandchild_in_a_session_of_its_own_is_ended_and_reaped(
+    context: Context, make_output: MakeOutput, files: FakeFiles, watching: None
+) -> None:
+    output = make_output()
+
+    outcome = await python(LEAVES_ONE.format(seconds=0)).run(context, output)
+
+    assert outcome.state == "ok"
+    orphan = int(await read(output, files))
+    await gone(orphan)
+
+
+async def test_a_child_that_runs_is_no_orphan(
+    context: Context, make_output: MakeOutput, surroundings: Surroundings, watching: None
+) -> None:
+    run = asyncio.ensure_future(python("import time; time.sleep(0.5)").run(context, make_output()))
+    await surroundings.started.wait()
+
+    living = await asyncio.to_thread(orphans.children)
+
+    assert living == LIVING.pids == set(surroundings.marked)
+    assert await orphans.sweep() == 0
+    assert (await run).exit_code == 0
+
+
+async def test_while_a_child_is_being_started_nobody_is_taken_for_an_orphan(
+    context: Context, make_output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "children", lambda: {os.getpid()})  # must not be ended
+    monkeypatch.setattr(LIVING, "starting", 1)
+
+    assert await orphans.sweep() == 0
