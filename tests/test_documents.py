@@ -13,7 +13,8 @@ from pydantic_core import PydanticUndefined
 from aod.__main__ import app
 from aod.actions import NAMES
 from aod.actions.action import State
-from aod.bundle import COLUMNS, manifest
+from aod.bundle import COLUMNS
+from aod.bundle import describe as manifest
 from aod.commands.config import DEFAULT_FILE
 from aod.config import Config
 from aod.errors import ConfigError

@@ -1,157 +1,241 @@
-"""manifest.json and the rows of events.csv: what is kept of an incident, in words."""
+"""manifest.json: its one schema, for everyone who writes or reads a bundle.
 
-import os
-import platform
-import socket
+What is read is validated once, here; inside, a manifest is plain frozen data. Formats before
+this one are read as well: each key that they lack has a default.
+"""
+
 from collections.abc import Mapping
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Annotated, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import AllowInfNan, Field, JsonValue, StringConstraints, TypeAdapter, ValidationError
 
-from aod import smb
-from aod.clock import iso
-from aod.detectors.anomaly import Anomaly, AnomalyType
-from aod.events import Cause, Events, Flag, Kind, has_command, server_ns
-from aod.smb.filter import NEVER
-from aod.smb.names import Names
+from aod.errors import BundleError
 
 FORMAT = 1
+MANIFEST = "manifest.json"
+
+Count: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 64)]
+Nanoseconds: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 64)]
+Signed: TypeAlias = Annotated[int, Field(gt=-(1 << 64), lt=1 << 64)]
+Seconds: TypeAlias = Annotated[float, Field(ge=0), AllowInfNan(False)]
+Id: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(0x[0-9a-fA-F]{1,16})?$")]
+"""An id of the kernel or of the protocol, in hex; "" where there is none."""
 
 
-def describe_events(
-    events: Events, thresholds_ns: NDArray[np.uint64] | None, names: Names, wall_offset_ns: int
-) -> list[dict[str, Any]]:
-    """Return each event with its names; `thresholds_ns` has shape (n,) or is None."""
-    server_times_ns = server_ns(events).tolist()
-    thresholds = [NEVER] * events.size if thresholds_ns is None else thresholds_ns.tolist()
-    rows = [
-        _describe(event, server_time_ns, threshold_ns, names, wall_offset_ns)
-        for event, server_time_ns, threshold_ns in zip(
-            events, server_times_ns, thresholds, strict=True
-        )
-    ]
-    for index in np.flatnonzero(~has_command(events)).tolist():
-        rows[index] |= {"command": "", "threshold_ns": None}
-    return rows
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One event in words; the fields down to `compound_index` are the columns of events.csv.
+
+    Times are CLOCK_MONOTONIC nanoseconds but `time`, which is UTC in ISO 8601.
+    `latency_ns = queue_ns + server_ns + payload_ns`. The last three are of the thread that waits
+    for it, empty where nobody looked.
+    """
+
+    time: str = ""
+    time_ns: Nanoseconds = 0
+    kind: str = ""
+    cause: str = ""
+    command: str = ""
+    latency_ns: Nanoseconds = 0
+    queue_ns: Nanoseconds = 0
+    server_ns: Nanoseconds = 0
+    payload_ns: Nanoseconds = 0
+    pended_ns: Nanoseconds = 0
+    threshold_ns: Nanoseconds | None = None
+    status: str = ""
+    status_code: Id = ""
+    error: str = ""
+    server: str = ""
+    channel: str = ""
+    share: str = ""
+    connection_id: Id = ""
+    session_id: Id = ""
+    tree_id: Id = ""
+    message_id: Count = 0
+    file_id: Id = ""
+    file: str = ""
+    unit: str = ""
+    pid: Count = 0
+    tid: Count = 0
+    uid: Count = 0
+    comm: str = ""
+    flags: tuple[str, ...] = ()
+    request_bytes: Count = 0
+    response_bytes: Count = 0
+    credits_granted: Count = 0
+    in_flight: Count = 0
+    compound_index: Count = 0
+    task_state: str = ""
+    wchan: str = ""
+    stack: tuple[str, ...] = ()
 
 
-def describe_anomaly(
-    anomaly: Anomaly, repeats: int, rows: list[dict[str, Any]], limits: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return an anomaly with its evidence; `rows` are its events, described."""
-    rows = [row | _task(anomaly, event) for row, event in zip(rows, anomaly.events, strict=False)]
-    worst = max(rows, key=lambda row: int(row["latency_ns"]), default=None)
-    latencies_ns = anomaly.events["latency_ns"]
-    return {
-        "anomaly": str(anomaly.anomaly),
-        "name": anomaly.name,
-        "timestamp": anomaly.timestamp,
-        "raised": iso(anomaly.timestamp),
-        "emergency": anomaly.emergency,
-        "tool": limits.get("tool", ""),
-        "count": anomaly.count,
-        "repeats": repeats,
-        "window_s": anomaly.window_ns / 1e9,
-        "limit": {key: value for key, value in limits.items() if key.endswith(("_ms", "count"))},
-        "reason": anomaly.reason,
-        "shares": list(anomaly.shares),
-        "worst": worst,
-        "median_latency_ns": int(np.median(latencies_ns)) if rows else 0,
-        "first": _first(anomaly, rows),
-        "last": rows[-1]["time"] if rows else iso(anomaly.timestamp),
-        "events": rows,
-        "events_omitted": anomaly.count - len(rows) if rows else 0,
-    }
+COLUMNS = tuple(each.name for each in fields(Operation))[:-3]
+"""The columns of events.csv."""
 
 
-def describe_host() -> dict[str, Any]:
-    """Return the machine's name, kernel and distribution."""
-    return {
-        "name": socket.gethostname(),
-        "kernel": platform.release(),
-        "os": _os_name(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-    }
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """One anomaly of a manifest: what was found, and its evidence.
+
+    `limit` has those keys of its section of the config that it was judged by. `window_s` is 0
+    where nothing is counted within a time. `repeats` counts how often it was raised again while
+    the bundle was collected; `events_omitted` the operations of which only the number was kept.
+    """
+
+    anomaly: str
+    name: str
+    timestamp: Nanoseconds = 0
+    raised: str = ""
+    emergency: bool = False
+    tool: str = ""
+    count: Count = 0
+    repeats: Count = 0
+    window_s: Seconds = 0.0
+    limit: Mapping[str, Seconds] = field(default_factory=dict)
+    reason: str = ""
+    shares: tuple[str, ...] = ()
+    worst: Operation | None = None
+    median_latency_ns: Nanoseconds | None = None
+    first: str = ""
+    last: str = ""
+    events: tuple[Operation, ...] = ()
+    events_omitted: Signed = 0
+    usual_latency_ns: Nanoseconds = 0
 
 
-def describe_versions(libbpf: str = "") -> dict[str, str]:
-    """Return the versions of what made the bundle; `libbpf` is "" where no tracer ran."""
-    return {"aod": version("aod"), "python": platform.python_version(), "libbpf": libbpf}
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """Anomalies of one name that opened no bundle since the last one."""
+
+    name: str
+    count: Count = 0
+    first: str = ""
+    last: str = ""
+    worst_latency_ns: Nanoseconds = 0
 
 
-def _describe(
-    event: np.void, server_time_ns: int, threshold_ns: int, names: Names, wall_offset_ns: int
-) -> dict[str, Any]:
-    connection_id, session_id = int(event["connection_id"]), int(event["session_id"])
-    tree_id, file_id = int(event["tree_id"]), int(event["file_id"])
-    status = int(event["status"])
-    return {
-        "time": iso(int(event["time_ns"]) + wall_offset_ns),
-        "time_ns": int(event["time_ns"]),
-        "kind": Kind(int(event["kind"])).name.lower(),
-        "cause": Cause(int(event["cause"])).name.lower() if event["cause"] else "",
-        "command": smb.command_name(int(event["command"])),
-        "latency_ns": int(event["latency_ns"]),
-        "queue_ns": int(event["queue_ns"]),
-        "server_ns": server_time_ns,
-        "payload_ns": int(event["payload_ns"]),
-        "pended_ns": int(event["pended_ns"]),
-        "threshold_ns": None if threshold_ns == NEVER else threshold_ns,
-        "status": smb.status_name(status),
-        "status_code": f"0x{status:08X}",
-        "error": smb.error_name(int(event["error"])),
-        "server": names.server(connection_id, session_id),
-        "channel": names.channel(connection_id),
-        "share": names.share(session_id, tree_id, connection_id),
-        "connection_id": f"0x{connection_id:x}",
-        "session_id": f"0x{session_id:x}",
-        "tree_id": f"0x{tree_id:x}",
-        "message_id": int(event["message_id"]),
-        "file_id": f"0x{file_id:x}",
-        "file": names.file(session_id, tree_id, file_id),
-        "unit": names.unit(int(event["cgroup_id"])),
-        "pid": int(event["pid"]),
-        "tid": int(event["tid"]),
-        "uid": int(event["uid"]),
-        "comm": event["comm"].decode(errors="replace"),
-        "flags": [str(flag.name).lower() for flag in Flag if int(event["flags"]) & flag],
-        "request_bytes": int(event["request_bytes"]),
-        "response_bytes": int(event["response_bytes"]),
-        "credits_granted": int(event["credits_granted"]),
-        "in_flight": int(event["in_flight"]),
-        "compound_index": int(event["compound_index"]),
-    }
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """What became of one action.
+
+    `state` is pending while it is collected, later one of aod.actions.action.State. `file` is
+    None when nothing was written; `truncated` says that there was more than the cap; `exit_code`
+    is minus the signal that ended a child.
+    """
+
+    state: str
+    name: str = ""
+    reason: str = ""
+    file: str | None = None
+    bytes: Count = 0
+    truncated: bool = False
+    exit_code: Signed | None = None
+    stderr: str = ""
+    started_wall_ns: Nanoseconds = 0
+    duration_s: Seconds = 0.0
 
 
-def _task(anomaly: Anomaly, event: np.void) -> dict[str, Any]:
-    """Return what the thread was doing that waits for this request, if somebody looked."""
-    request = int(event["connection_id"]), int(event["message_id"]), int(event["tid"])
-    task = anomaly.tasks.get(request)
-    if not task:
-        return {}
-    return {"task_state": task.state, "wchan": task.wchan, "stack": list(task.stack)}
+@dataclass(frozen=True, slots=True)
+class Tracer:
+    """How requests were seen; `rung` is None where cifs was not loaded or nobody watched."""
+
+    rung: int | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+    refusals: tuple[str, ...] = ()
+    ledger: Mapping[str, int] = field(default_factory=dict)
 
 
-def _first(anomaly: Anomaly, rows: list[dict[str, Any]]) -> str:
-    """Return the time of the first event; of requests that hang, when the oldest began."""
-    if not rows or anomaly.anomaly is not AnomalyType.INFLIGHT:
-        return str(rows[0]["time"]) if rows else iso(anomaly.timestamp)
-    began_ns = int((anomaly.events["time_ns"] - anomaly.events["latency_ns"]).min())
-    return iso(anomaly.timestamp - anomaly.raised_ns + began_ns)
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """What the disk had when the bundle was opened, and what was left out for want of room."""
+
+    free_bytes: Signed = 0
+    reserved_bytes: Signed = 0
+    min_free_bytes: Signed = 0
+    left_out: tuple[str, ...] = ()
 
 
-def _os_name() -> str:
-    """Return the distribution's name, such as "Debian GNU/Linux 12 (bookworm)"."""
-    for path in (Path("/etc/os-release"), Path("/usr/lib/os-release")):
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        for line in text.splitlines():
-            if line.startswith("PRETTY_NAME="):
-                return line.partition("=")[2].strip().strip('"')
-    return platform.system()
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine."""
+
+    name: str = ""
+    kernel: str = ""
+    os: str = ""
+    machine: str = ""
+    cpus: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What made the bundle; `libbpf` is "" where no tracer ran."""
+
+    aod: str = ""
+    python: str = ""
+    libbpf: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Size and SHA-256 (hex) of one file."""
+
+    bytes: Count
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """All of a bundle but its files' contents.
+
+    `state` is collecting, sealed or interrupted. `wall_minus_monotonic_ns` turns the monotonic
+    times of its events into nanoseconds since the epoch. `lost` counts by what was lost.
+    """
+
+    format: int
+    state: str
+    timestamp: Nanoseconds = 0
+    raised: str = ""
+    sealed: str | None = None
+    trigger: str = ""
+    anomalies: tuple[Anomaly, ...] = ()
+    suppressed_since_last: tuple[Suppressed, ...] = ()
+    actions: Mapping[str, ActionResult] = field(default_factory=dict)
+    lost: Mapping[str, Count] = field(default_factory=dict)
+    tracer: Tracer | None = None
+    disk: Disk = field(default_factory=Disk)
+    wall_minus_monotonic_ns: Signed = 0
+    host: Host = field(default_factory=Host)
+    versions: Versions = field(default_factory=Versions)
+    config: JsonValue = None
+    files: Mapping[str, Digest] = field(default_factory=dict)
+    redacted: bool = False
+
+
+_ADAPTER = TypeAdapter(Manifest)
+
+
+def parse(data: bytes, source: object) -> Manifest:
+    """Return the manifest of its JSON; BundleError names `source` and the place of what is wrong.
+
+    Keys that this version does not know are left out.
+    """
+    try:
+        return _ADAPTER.validate_json(data, strict=True)
+    except (ValidationError, RecursionError) as error:
+        raise BundleError(f"cannot read {MANIFEST} of {source}: {_problem(error)}") from error
+
+
+def dump(manifest: Manifest) -> bytes:
+    """Return a manifest as JSON, a key a line."""
+    return _ADAPTER.dump_json(manifest, indent=1)
+
+
+def _problem(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return "nested too deeply"
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"])) or "the file"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{place}: {first['msg']}{more}"

@@ -148,7 +148,7 @@ async def _print_all(batches: "Channel[Events]", names: "Names", as_json: bool) 
 
 
 def _print(events: "Events", names: "Names", as_json: bool) -> None:
-    from aod.bundle.manifest import describe_events
+    from aod.bundle.describe import describe_events
     from aod.clock import wall_offset_ns
 
     try:

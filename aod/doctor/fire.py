@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from aod import smb
-from aod.bundle.manifest import describe_events
+from aod.bundle.describe import describe_events
 from aod.clock import wall_offset_ns
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly

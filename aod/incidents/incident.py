@@ -11,7 +11,8 @@ from typing import Any
 from aod import actions, redact
 from aod.actions.action import Action, ActionResult, Context
 from aod.actions.runner import Runner
-from aod.bundle import SUMMARY, Bundle, OutputDirectory, Room, manifest
+from aod.bundle import SUMMARY, Bundle, OutputDirectory, Room
+from aod.bundle import describe as manifest
 from aod.clock import iso
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly

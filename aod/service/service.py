@@ -20,7 +20,7 @@ from aod.actions.action import Context
 from aod.actions.runner import Runner
 from aod.activity.usual import IdleCounters, usual_latency_ns
 from aod.bundle import Clean, OutputDirectory, recover
-from aod.bundle.manifest import describe_events, describe_versions
+from aod.bundle.describe import describe_events, describe_versions
 from aod.bundle.retention import Cleanup, Limits
 from aod.config import Config
 from aod.control import Control

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from aod.bundle import manifest
+from aod.bundle import describe as manifest
 from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.events import Kind
 from aod.incidents import notices as notice

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aod.bundle import COLUMNS, manifest
+from aod.bundle import COLUMNS
+from aod.bundle import describe as manifest
 from aod.events import Cause, Events, Flag, Kind, join
 from aod.smb.filter import NEVER
 from aod.smb.names import Names
