@@ -1,12 +1,13 @@
 """Threads that wait for credits: the requests which the server allows at a time."""
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
 from aod import smb
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.window import Window
+from aod.detectors.words import Words
 from aod.events import Cause, Events, Flag, Kind
 from aod.smb.filter import Filter
 
@@ -29,6 +30,8 @@ class Credits:
     A wait in vain raises alone: a program got an error from it. One that a signal ended was
     not in vain.
     """
+
+    words: ClassVar[Words] = Words(noun="credit wait", sort="starved")
 
     def __init__(self, name: str, acceptable_count: int, interval_ns: int) -> None:
         self.name = name

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from aod.detectors.anomaly import Anomaly
+from aod.detectors.words import Words
 from aod.events import Events
 from aod.smb.filter import Filter
 
@@ -20,6 +21,8 @@ class Detector(Protocol):
 
 class Configured(Detector, Protocol):
     """A detector that a section of the config asks for by its `type`."""
+
+    words: ClassVar[Words]
 
     @classmethod
     def from_config(cls, name: str, config: Any, interval_ns: int) -> Self:

@@ -1,6 +1,6 @@
 """Operations that fail."""
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from aod import smb
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.window import Window
+from aod.detectors.words import Words
 from aod.events import ERRNOS, Events, Flag, Kind
 from aod.smb.filter import ALL_COMMANDS, Filter, StatusVerdict, status_verdict
 
@@ -31,6 +32,8 @@ class Error:
     `quiet_errors` those that never count where no request was sent. With `skip_secondary` a
     related request that failed as the one before it does not count.
     """
+
+    words: ClassVar[Words] = Words(verb="failed", order="first")
 
     def __init__(
         self,

@@ -1,11 +1,12 @@
 """Requests that are not answered, or wait to be sent, told while they hang."""
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
+from aod.detectors.words import Words
 from aod.events import Events, Flag
 from aod.smb.filter import Filter, is_patient
 
@@ -19,6 +20,10 @@ class Inflight:
     A thread that waits to send one counts alike; once it has sent, it is another request.
     What waits by nature (CHANGE_NOTIFY, LOCK once pended) and what aod sent never count.
     """
+
+    words: ClassVar[Words] = Words(
+        noun="request", verb="open", sort="hung", order="oldest", is_urgent=True, is_open=True
+    )
 
     def __init__(self, name: str, threshold_ns: int) -> None:
         self.name = name

@@ -1,13 +1,14 @@
 """Operations that take too long."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.window import Window
+from aod.detectors.words import Words
 from aod.events import COMMANDS, Events, Flag, Kind
 from aod.smb import Command
 from aod.smb.filter import NEVER, Filter, event_thresholds_ns
@@ -23,6 +24,8 @@ class Latency:
     command that it does not name never counts. One operation over `emergency_ns` (and its
     own threshold) raises alone.
     """
+
+    words: ClassVar[Words] = Words(verb="slow", sort="slow")
 
     def __init__(
         self,

@@ -1,12 +1,13 @@
 """Connections that are lost and made anew."""
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.window import Window
+from aod.detectors.words import Words
 from aod.events import Cause, Events, Kind
 from aod.smb.filter import Filter
 
@@ -20,6 +21,10 @@ class Reconnect:
     Each channel is a connection of its own. A request that is sent only in part makes cifs
     reconnect: that loss counts once, as what it came from.
     """
+
+    words: ClassVar[Words] = Words(
+        noun="connection", verb="lost", sort="lost", order="first", has_process=False
+    )
 
     def __init__(self, name: str, acceptable_count: int, interval_ns: int) -> None:
         self.name = name

@@ -1,6 +1,7 @@
 """What is said of a kind of anomaly, and how its evidence is to be read."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, TypeAlias
 
 Order: TypeAlias = Literal["worst", "first", "oldest"]
@@ -26,3 +27,21 @@ class Words:
     is_urgent: bool = False
     is_open: bool = False
     has_process: bool = True
+
+
+MANUAL = "manual"
+"""The kind of a bundle that somebody asked for: no detector has it."""
+
+
+@cache
+def words_of(kind: str) -> Words:
+    """Return the words of a kind, plain ones for a kind that no installed detector has."""
+    from aod import detectors  # imports a detector only once its words are wanted
+
+    if kind == MANUAL:
+        return Words(noun="request", verb="open", sort="asked", order="oldest")
+    for name in detectors.TABLE:
+        if name.lower() == kind:
+            found: Words = detectors.load(name).words
+            return found
+    return Words()
