@@ -12,7 +12,10 @@ import numpy as np
 from aod.bundle import OutputDirectory
 from aod.config import Config
 from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Count, Events, empty
-from aod.service.service import Orders, Service
+from aod.incidents.state import StateDirectory
+from aod.service.reload import Load
+from aod.service.service import Service
+from aod.service.signals import Signals
 from aod.smb import Command as Smb
 from aod.smb.filter import Filter
 from aod.smb.probes import LADDER, Probe
@@ -120,7 +123,7 @@ class Running:
     """A service that runs: its ring's sending end, and what it can be told."""
 
     send: Callable[[Events], None]
-    orders: Orders
+    signals: Signals
     service: Service
 
     def __call__(self, events: Events) -> None:
@@ -134,15 +137,37 @@ async def running(
     output: OutputDirectory,
     tracer: FakeTracer,
     seconds: float = 20,
-    **keys: Any,
+    load: Load | None = None,
+    state: StateDirectory | None = None,
 ) -> AsyncIterator[Running]:
     """Run a service for at most so many seconds, and stop it at the end."""
-    orders = Orders()
+    signals = Signals()
     async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
-        service = Service(config, output, tracer.climb, **keys)
-        group.create_task(service.run(orders))
-        yield Running(await tracer.ring.watched, orders, service)
-        orders.stop.set()
+        service = make_service(config, output, tracer, signals, load, state)
+        group.create_task(service.run())
+        yield Running(await tracer.ring.watched, signals, service)
+        signals.stop.set()
+
+
+def make_service(
+    config: Config,
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    signals: Signals,
+    load: Load | None = None,
+    state: StateDirectory | None = None,
+) -> Service:
+    """Return a service that keeps no state and reads the same config anew, unless told."""
+    return Service(config, output, signals, load or unchanged(config), state, tracer.climb)
+
+
+def unchanged(config: Config) -> Load:
+    """Return what reads the same config once more."""
+
+    def load() -> Config:
+        return config
+
+    return load
 
 
 def slow() -> Events:

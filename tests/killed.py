@@ -28,6 +28,7 @@ from aod.bundle import OutputDirectory, recover
 from aod.detectors.anomaly import Anomaly
 from aod.incidents.incident import Surroundings
 from aod.incidents.incidents import Incidents, make_cooldowns
+from aod.incidents.outcomes import Outcomes
 from aod.processes.command import Command
 from aod.report.summary import render
 from aod.runtime.counts import Tally
@@ -85,6 +86,7 @@ async def pipeline(folder: Path) -> None:
             make_cooldowns(config),
             Tally(),
             lambda work, name: loop.create_task(work, name=name),
+            Outcomes(),
         )
         channel = Channel[Anomaly](10)
         running = asyncio.create_task(incidents.run(channel), name="incidents")

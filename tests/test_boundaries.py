@@ -8,6 +8,7 @@ from aod.bundle import OutputDirectory
 from aod.detectors.anomaly import Anomaly
 from aod.incidents.incident import Describe, Surroundings
 from aod.incidents.incidents import Incidents, make_cooldowns
+from aod.incidents.outcomes import Outcomes
 from aod.runtime.counts import Tally
 from aod.runtime.queue import Channel
 from tests.conftest import Collect, Told, make_anomaly, make_config, names_in
@@ -22,7 +23,7 @@ def incidents_that_describe(
     config = make_config(output.path, incidents={"cooldown_sec": 0, "max_cooldown_sec": 0})
     surroundings = Surroundings(describe, Context, dict, **keys)
     cooldowns = make_cooldowns(config)
-    return Incidents(config, output, Runner(4), surroundings, cooldowns, tally, spawn)
+    return Incidents(config, output, Runner(4), surroundings, cooldowns, tally, spawn, Outcomes())
 
 
 def failing(at_call: int) -> Describe:

@@ -11,7 +11,7 @@ from tests import ROOT
 
 WALL_READERS = {
     "clock.py": "the offset",
-    "service/service.py": "the stamp of what somebody asked for, and of a clean-up",
+    "incidents/cleanup.py": "the clean-up, which knows of steps",
     "commands/collect.py": "the stamp of what somebody asked for",
     "incidents/incident.py": "when it was sealed",
     "actions/runner.py": "when an action was started",

@@ -12,7 +12,8 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -80,8 +81,8 @@ class OutputDirectory:
         """Leftovers that could not be dealt with, and were told."""
         self.complaint = ""
         """Why nothing can be written to it, as the last `follow` found."""
-        self.on_cut_off: Callable[[], object] = lambda: None
-        """Called by `follow`, in its thread, when only a new start of the process mends that."""
+        self.cut_off: Future[None] = Future()
+        """Done when only a new start of the process mends that, as `follow` found."""
         self._is_locked = False
         self._following = threading.Lock()
 
@@ -132,10 +133,14 @@ class OutputDirectory:
                 if error.errno != errno.EROFS or not _is_held_shut(self.path):
                     raise
                 self.complaint = _cut_off(self.path)
-                self.on_cut_off()
+                self._note_cut_off()
                 raise OSError(errno.EROFS, self.complaint) from error
             self.complaint = ""
         return is_another
+
+    def _note_cut_off(self) -> None:
+        if not self.cut_off.done():
+            self.cut_off.set_result(None)
 
     def is_open(self, name: str) -> bool:
         """Tell whether a bundle's directory is being collected into, by whichever process."""

@@ -65,17 +65,18 @@ def watch_children_by_pidfd() -> None:
 
 
 async def _serve(config: "Config", file: Path) -> None:
-    from aod.service.service import Orders, serve
+    from aod.service.service import serve
+    from aod.service.signals import Signals
 
     log.info("starting config=%s", file)
-    orders = Orders()
+    signals = Signals()
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS, "aod"))
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, orders.stop, number)
-    loop.add_signal_handler(signal.SIGHUP, orders.reload.set)
-    loop.add_signal_handler(signal.SIGUSR1, orders.collect.set)
-    await serve(config, orders, partial(_load, file))
+        loop.add_signal_handler(number, _stop, signals.stop, number)
+    loop.add_signal_handler(signal.SIGHUP, signals.reload.set)
+    loop.add_signal_handler(signal.SIGUSR1, signals.collect.set)
+    await serve(config, signals, partial(_load, file))
 
 
 def _stop(stop: asyncio.Event, number: int) -> None:

@@ -47,6 +47,7 @@ class Incidents:
         cooldowns: Cooldowns,
         tally: Tally,
         spawn: Spawn,
+        outcomes: Outcomes,
     ) -> None:
         self._config = config
         self._output = output
@@ -55,7 +56,7 @@ class Incidents:
         self._cooldowns = cooldowns
         self._tally = tally
         self._spawn = spawn
-        self.outcomes = Outcomes()
+        self.outcomes = outcomes
         """Where those who asked for a bundle wait for it."""
         self._collecting: Incident | None = None
         self._unsealed: set[asyncio.Task[None]] = set()

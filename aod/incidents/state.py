@@ -19,6 +19,8 @@ from aod.host import directories as private
 from aod.host import files
 from aod.incidents.cooldown import Cooldown, Cooldowns, Snapshot
 from aod.runtime.counts import Tally
+from aod.runtime.interval import Interval
+from aod.runtime.supervisor import Pulse
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +177,13 @@ class Keeper:
             state = await asyncio.to_thread(self._directory.load)
             self._cooldowns.restore(state.cooldowns, state.moment.monotonic_ns)
             self._tally.add(state.tally)
+
+    async def run(self, interval: Interval, pulse: Pulse) -> None:
+        """Keep it each interval, until cancelled."""
+        while True:
+            await interval.rest()
+            with pulse.busy():
+                await self.keep()
 
     async def keep(self) -> None:
         """Write the file when something has changed. A refusal is logged once."""

@@ -1,31 +1,47 @@
 """What the service manager and those who ask are told of the service: its condition in a line."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from aod.runtime import systemd
 from aod.runtime.counts import Tally
 from aod.text import plural
 
 
-class Status:
-    """Knows how the service is, and tells systemd of each change of its state.
+class Components(Protocol):
+    """The supervisor."""
 
-    `lost` is what went unseen since the start, by kind; `switched_off` names the components that
-    were given up, `output` tells why nothing can be written, "" when all is well.
-    """
+    @property
+    def switched_off(self) -> Sequence[str]:
+        """The names of the components that were given up."""
+
+
+class Output(Protocol):
+    """The output directory."""
+
+    complaint: str
+    """Why nothing can be written, "" when all is well."""
+
+
+class Losses(Protocol):
+    """What went unseen."""
+
+    known: Mapping[str, int]
+    """Since the start, by what was lost."""
+
+
+class Status:
+    """Knows how the service is, and tells systemd of each change of its state."""
 
     def __init__(
-        self,
-        tally: Tally,
-        switched_off: Callable[[], Sequence[str]],
-        output: Callable[[], str] = str,
+        self, tally: Tally, components: Components, output: Output, losses: Losses
     ) -> None:
         self.is_ready = False
-        self.lost: Mapping[str, int] = {}
         self._tally = tally
-        self._switched_off = switched_off
+        self._components = components
         self._output = output
+        self._losses = losses
         self._condition = "starting"
         self._complaint = ""
 
@@ -34,7 +50,7 @@ class Status:
         parts = [
             self._condition,
             plural(self._tally.incidents.total(), "incident"),
-            f"{sum(self.lost.values())} lost",
+            f"{sum(self._losses.known.values())} lost",
             f"last bundle {self._tally.last_bundle or 'none'}",
         ]
         return "; ".join((*parts, *self.complaints))
@@ -42,9 +58,9 @@ class Status:
     @property
     def complaints(self) -> tuple[str, ...]:
         """What is not as it should be, and stays so until somebody mends it."""
-        names = ", ".join(self._switched_off())
+        names = ", ".join(self._components.switched_off)
         off = f"switched off: {names}" if names else ""
-        return tuple(text for text in (off, self._output(), self._complaint) if text)
+        return tuple(text for text in (off, self._output.complaint, self._complaint) if text)
 
     def ready(self, condition: str) -> None:
         """Tell that the service works, and how."""

@@ -84,17 +84,26 @@ class Component:
     """When it failed, CLOCK_MONOTONIC; the last MAX_FAILURES times."""
 
 
+def without_steps(run: Callable[[], Coroutine[Any, Any, None]]) -> Work:
+    """Return the work of a component that makes no steps which could take too long."""
+
+    async def work(_: Pulse) -> None:
+        await run()
+
+    return work
+
+
 class Supervisor:
     """Runs components in a TaskGroup, which is entered with it; an async context manager.
 
     `restarts` counts by component. When an essential one is given up, `failure` has its last
-    exception and `on_failure` is called; nothing else ends by that.
+    exception and `stop` is set; nothing else ends by that.
     """
 
-    def __init__(self, restarts: Counter[str]) -> None:
+    def __init__(self, restarts: Counter[str], stop: asyncio.Event) -> None:
         self.restarts = restarts
         self.failure: Exception | None = None
-        self.on_failure: Callable[[], None] = lambda: None
+        self._stop = stop
         self._group = asyncio.TaskGroup()
         self._components: dict[str, Component] = {}
         self._stopping = asyncio.Event()
@@ -107,6 +116,11 @@ class Supervisor:
         await self._group.__aexit__(*failure)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the components that run, or were given up."""
+        return tuple(self._components)
+
+    @property
     def switched_off(self) -> tuple[str, ...]:
         """The names of the optional components that were given up."""
         return tuple(name for name, component in self._components.items() if component.is_off)
@@ -116,6 +130,11 @@ class Supervisor:
         """The names of the components that make no progress."""
         components = self._components.items()
         return tuple(name for name, component in components if component.pulse.is_late())
+
+    @property
+    def exit_code(self) -> int:
+        """What the process ends with: 1 when an essential component was given up."""
+        return 1 if self.failure else 0
 
     def start(self, component: Component) -> asyncio.Task[None]:
         """Run a component until its work returns, it is cancelled, or it is given up."""
@@ -175,7 +194,7 @@ class Supervisor:
             return
         log.error("component given up, aod ends component=%s", component.name)
         self.failure = self.failure or error
-        self.on_failure()
+        self._stop.set()
 
     async def _pause(self, pause_s: float) -> None:
         try:

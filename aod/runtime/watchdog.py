@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from aod.runtime import systemd
+from aod.runtime.interval import Interval
 
 log = logging.getLogger(__name__)
 
@@ -13,31 +15,40 @@ FEED_PARTS = 3
 """The watchdog is fed three times in its time, as sd_watchdog_enabled(3) advises two or more."""
 
 
+class Components(Protocol):
+    """The supervisor."""
+
+    @property
+    def late(self) -> Sequence[str]:
+        """The names of the components that make no progress."""
+
+
 class Watchdog:
     """Feeds systemd's watchdog, unless a component is late or the loop itself was.
 
-    `late` names the components that make no progress; `status` is the line for `systemctl
-    status`, sent whenever it changes.
+    `status` as text is the line for `systemctl status`, sent whenever it changes.
     """
 
     def __init__(
         self,
-        status: Callable[[], str],
-        late: Callable[[], Sequence[str]],
+        status: object,
+        components: Components,
+        interval: Interval,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._status = status
-        self._late = late
+        self._components = components
+        self._interval = interval
         self._limit_s = limit_s(environ, os.getpid())
         self._told = ""
         self._fed_s: float | None = None
         self._blamed: tuple[str, ...] = ()
 
-    async def run(self, interval_s: Callable[[], float]) -> None:
+    async def run(self) -> None:
         """Look each interval until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            due_s = loop.time() + self._period_s(interval_s())
+            due_s = loop.time() + self._period_s(self._interval.seconds)
             await asyncio.sleep(due_s - loop.time())
             self.look(loop.time(), loop.time() - due_s)
 
@@ -52,7 +63,7 @@ class Watchdog:
 
     def tell_status(self) -> None:
         """Send STATUS when it is another than the last."""
-        status = self._status()
+        status = str(self._status)
         if status != self._told:
             systemd.notify(f"STATUS={status}")
             self._told = status
@@ -63,7 +74,7 @@ class Watchdog:
 
     def _is_well(self, overdue_s: float) -> bool:
         assert self._limit_s is not None
-        late = tuple(self._late())
+        late = tuple(self._components.late)
         if late != self._blamed:
             log.log(
                 logging.ERROR if late else logging.INFO,

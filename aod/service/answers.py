@@ -1,40 +1,21 @@
 """What the service answers over its socket, and what it does for who asks."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from aod.clock import wall_offset_ns
 from aod.control import Route
-from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
-from aod.detectors.detection import waiting_tasks
 from aod.errors import ServiceError
 from aod.incidents.incidents import Incidents
+from aod.service.collect import OnRequest
 from aod.tracer.follower import Follower
-from aod.tracer.inflight import OpenRequests
 from aod.tracer.ledger import Ledger
 
 MAX_REASON_CHARS = 1000
 COLLECT_S = 3600.0
 """More than all actions take one after the other, each as long as the config may allow."""
-
-
-async def by_hand(reason: str, open_requests: OpenRequests) -> Anomaly:
-    """Return the anomaly of a bundle that somebody asks for: what is open now is its evidence."""
-    events = await asyncio.to_thread(open_requests.waiting)
-    manual = Anomaly(
-        AnomalyType.MANUAL,
-        "manual",
-        time.monotonic_ns(),
-        count=events.size,
-        events=keep_evidence(events),
-        reason=reason,
-    )
-    found = replace(manual, tasks=await waiting_tasks(manual))
-    return found.stamped(wall_offset_ns())
 
 
 class Answers:
@@ -44,17 +25,15 @@ class Answers:
         self,
         about: Callable[[], dict[str, Any]],
         lost: Callable[[Ledger], dict[str, int]],
-        send: Callable[[Anomaly], None],
+        on_request: OnRequest,
         tracer: Follower,
-        open_requests: OpenRequests,
         incidents: Incidents,
         output: Path,
     ) -> None:
         self._about = about
         self._lost = lost
-        self._send = send
+        self._on_request = on_request
         self._tracer = tracer
-        self._open_requests = open_requests
         self._incidents = incidents
         self._output = output
 
@@ -89,7 +68,7 @@ class Answers:
         reason = options.get("reason", "")
         if not isinstance(reason, str) or len(reason) > MAX_REASON_CHARS:
             raise ServiceError(f"the reason is a text of at most {MAX_REASON_CHARS} characters")
-        manual = await by_hand(reason, self._open_requests)
+        manual = await self._on_request.anomaly(reason)
         outcome = self._incidents.outcomes.expect(manual)
-        self._send(manual)
+        self._on_request.send(manual)
         return {"bundle": str(self._output / await outcome)}

@@ -12,7 +12,7 @@ PAUSE_S = 1.0
 
 
 class Upkeep:
-    """Keeps names fresh by what passes in the ring: `see` never waits, `run` does the work.
+    """Keeps names fresh by what passes in the ring: `feed` never waits, `run` does the work.
 
     Of batches that come while it rests only the newest is looked at, and any tree connect or
     reconnect before it.
@@ -25,7 +25,7 @@ class Upkeep:
         self._renaming = empty()
         self._seen = asyncio.Event()
 
-    def see(self, events: Events) -> None:
+    def feed(self, events: Events) -> None:
         """Take note of a batch."""
         self._newest = events
         renaming = events[np.isin(events["kind"], RENAMING)]

@@ -235,14 +235,13 @@ def test_a_directory_that_only_this_process_cannot_make_anew_is_told_as_cut_off(
         if was == "replaced":
             output.path.mkdir(mode=0o700)
         make("ro")
-        told: list[str] = []
-        output.on_cut_off = lambda: told.append(output.complaint)
 
         with pytest.raises(OSError, match="it was removed or replaced") as refused:
             output.follow()
 
         assert refused.value.errno == errno.EROFS
-        assert told == [output.complaint] == [refused.value.strerror]
+        assert output.complaint == refused.value.strerror
+        assert output.cut_off.done()
         make("rw")
         output.follow()
         assert output.complaint == ""
@@ -251,12 +250,12 @@ def test_a_directory_that_only_this_process_cannot_make_anew_is_told_as_cut_off(
 def test_a_disk_that_is_read_only_for_all_is_told_and_not_as_cut_off(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 64) as disk, OutputDirectory.open(disk / "aod") as output:
         remount(disk, "ro")
-        output.on_cut_off = lambda: pytest.fail("a new start does not mend a disk")
 
         with pytest.raises(OSError, match="it is mounted read-only"):
             output.follow()
 
         assert "it is mounted read-only" in output.complaint
+        assert not output.cut_off.done()
 
 
 def test_what_keeps_the_directory_away_is_a_complaint_until_it_is_mended(

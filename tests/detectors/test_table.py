@@ -9,7 +9,7 @@ from aod import detectors
 from aod.config.tree import Anomaly
 from aod.smb.filter import Filter
 
-SHARED = {"__init__", "anomaly", "detection", "detector", "scope", "window", "words"}
+SHARED = {"__init__", "anomaly", "detection", "detector", "judges", "scope", "window", "words"}
 
 
 def test_every_file_of_the_folder_has_its_line_in_the_table() -> None:

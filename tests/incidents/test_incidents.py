@@ -19,6 +19,7 @@ from aod.detectors.anomaly import Anomaly
 from aod.incidents.incident import Incident, Surroundings
 from aod.incidents.incidents import Incidents, make_cooldowns
 from aod.incidents.notices import Notice
+from aod.incidents.outcomes import Outcomes
 from aod.processes.command import Command
 from aod.runtime.counts import Tally
 from aod.runtime.journal import BUNDLE, INCIDENT
@@ -52,7 +53,9 @@ def make_incidents(
         lambda *_: [], Context, dict, shares=lambda events: ["//nas/a"], told=told
     )
     cooldowns = make_cooldowns(config)
-    return Incidents(config, output, Runner(4), surroundings, cooldowns, tally or Tally(), spawn)
+    return Incidents(
+        config, output, Runner(4), surroundings, cooldowns, tally or Tally(), spawn, Outcomes()
+    )
 
 
 async def handle(incidents: Incidents, *anomalies: Anomaly) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from aod.activity import room
 from aod.activity.usual import IdleCounters
 from aod.bundle import OutputDirectory
 from aod.runtime import supervisor
-from aod.service import service as service_module
 from tests.conftest import Told, make_config
 from tests.fakes import FakeTracer, running
 
@@ -81,7 +81,7 @@ async def test_a_reload_moves_the_endpoint(
 
     async with running(configs[0], output, tracer, load=lambda: configs[1]) as service:
         await told.until("metrics served")
-        service.orders.reload.set()
+        service.signals.reload.set()
         await told.until("metrics served", times=2)
         found = await scrape(second)
         with contextlib.suppress(ConnectionRefusedError):
@@ -108,8 +108,8 @@ async def test_the_file_is_written_while_the_service_runs(
 async def test_idle_counters_leave_the_kernel_and_stay_in_the_metrics(
     output: OutputDirectory, tracer: FakeTracer, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "MAKE_ROOM_S", 0.05)
-    monkeypatch.setattr(service_module, "IdleCounters", lambda room: IdleCounters(room=0))
+    monkeypatch.setattr(room, "PAUSE_S", 0.05)
+    monkeypatch.setattr(room, "IdleCounters", lambda room: IdleCounters(room=0))
     tracer.forgotten.append((0, 0))  # nothing is open
     port = free_port()
     config = make_config(output.path, metrics={"listen": f"127.0.0.1:{port}"})

@@ -30,7 +30,15 @@ class Flaky:
 
 
 @pytest.fixture
-async def supervisor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Supervisor]:
+def stop() -> asyncio.Event:
+    """Set when an essential component was given up."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def supervisor(
+    monkeypatch: pytest.MonkeyPatch, stop: asyncio.Event
+) -> AsyncIterator[Supervisor]:
     """One that makes no pauses; what still runs at the end is cancelled."""
     monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.0)
     started: list[asyncio.Task[None]] = []
@@ -40,7 +48,7 @@ async def supervisor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Superviso
             started.append(super().start(component))
             return started[-1]
 
-    async with asyncio.timeout(10), Watched(Counter()) as watched:
+    async with asyncio.timeout(10), Watched(Counter(), stop) as watched:
         yield watched
         for task in started:
             task.cancel()
@@ -58,14 +66,11 @@ async def test_what_fails_is_started_again_and_counted(supervisor: Supervisor) -
 
 
 async def test_an_essential_one_that_fails_too_often_asks_for_the_end(
-    supervisor: Supervisor,
+    supervisor: Supervisor, stop: asyncio.Event
 ) -> None:
-    asked = asyncio.Event()
-    supervisor.on_failure = asked.set
-
     await supervisor.start(Component("flaky", Flaky(failures=MAX_FAILURES)))
 
-    assert asked.is_set()
+    assert stop.is_set()
     assert isinstance(supervisor.failure, ZeroDivisionError)
 
 
@@ -121,7 +126,7 @@ async def test_the_pauses_double_up_to_the_longest(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(module, "LONGEST_PAUSE_S", 3.0)
     flaky = Flaky(failures=4)
-    async with asyncio.timeout(10), Hasty(Counter()) as hasty:
+    async with asyncio.timeout(10), Hasty(Counter(), asyncio.Event()) as hasty:
         task = hasty.start(Component("flaky", flaky))
         await flaky.works.wait()
         task.cancel()
@@ -131,7 +136,7 @@ async def test_the_pauses_double_up_to_the_longest(monkeypatch: pytest.MonkeyPat
 
 async def test_at_the_end_nobody_waits_for_a_pause() -> None:
     flaky = Flaky(failures=1)
-    async with asyncio.timeout(10), Supervisor(Counter()) as watched:
+    async with asyncio.timeout(10), Supervisor(Counter(), asyncio.Event()) as watched:
         task = watched.start(Component("flaky", flaky))
         await asyncio.sleep(0)
         watched.stop()

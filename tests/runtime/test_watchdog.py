@@ -1,15 +1,33 @@
 """What systemd is told, received on a real socket."""
 
+from dataclasses import dataclass
+
 import pytest
 
+from aod.runtime.interval import Interval
 from aod.runtime.watchdog import Watchdog, limit_s
 from tests.conftest import Notes, Told
 
 WANTED = {"WATCHDOG_USEC": "30000000"}
 
 
-def make(late: tuple[str, ...] = (), status: str = "fine", **environ: str) -> Watchdog:
-    return Watchdog(lambda: status, lambda: late, WANTED | environ)
+@dataclass
+class Components:
+    late: tuple[str, ...] = ()
+
+
+class Changing:
+    """A status line that is another each time it is asked for."""
+
+    def __init__(self, *lines: str) -> None:
+        self._lines = iter(lines)
+
+    def __str__(self) -> str:
+        return next(self._lines)
+
+
+def make(late: tuple[str, ...] = ()) -> Watchdog:
+    return Watchdog("fine", Components(late), Interval(1.0), WANTED)
 
 
 async def test_it_is_fed_three_times_in_its_time(systemd: Notes) -> None:
@@ -36,8 +54,7 @@ async def test_it_is_not_fed_after_the_loop_was_held_up(systemd: Notes, told: To
 
 
 async def test_a_status_is_told_when_it_changes(systemd: Notes) -> None:
-    statuses = iter(["one", "one", "two"])
-    watchdog = Watchdog(lambda: next(statuses), tuple, {})
+    watchdog = Watchdog(Changing("one", "one", "two"), Components(), Interval(1.0), {})
 
     for _ in range(3):
         watchdog.look(0.0, overdue_s=0.0)

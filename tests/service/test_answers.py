@@ -249,16 +249,9 @@ async def test_what_was_held_back_is_told(
 async def test_sigusr1_collects_with_the_same_evidence(
     output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
 ) -> None:
-    from aod.service.service import Orders, Service
-
-    orders = Orders()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        service = Service(make_config(output.path), output, tracer.climb)
-        group.create_task(service.run(orders))
-        await tracer.ring.watched
-        orders.collect.set()
+    async with running(make_config(output.path), output, tracer) as runs:
+        runs.signals.collect.set()
         await told.until("bundle sealed")
-        orders.stop.set()
 
     (manual,) = (await only_manifest(output))["anomalies"]
     assert (manual["reason"], manual["count"]) == ("SIGUSR1", 1)

@@ -50,7 +50,7 @@ def read_of(latency_ms: int) -> Events:
 
 
 async def reload(runs: Running, told: Told, times: int = 1) -> None:
-    runs.orders.reload.set()
+    runs.signals.reload.set()
     await told.until(RELOADED, times)
 
 
@@ -102,14 +102,14 @@ async def test_each_event_of_a_storm_counts_once_over_ten_reloads(
     async with running(load(), output, tracer, load=load) as runs:
         for times in range(1, 11):
             load.next = slow_from(output.path, 200 - times % 2, acceptable_count=0)
-            runs.orders.reload.set()
+            runs.signals.reload.set()
             while told.count(RELOADED) < times:
                 runs.send(read_of(300))
                 sent += 1
                 await asyncio.sleep(0)
         await told.until("bundle sealed")
 
-    held_back = sum(held.count for held in runs.service._cooldowns.held_back)
+    held_back = sum(held.count for held in runs.service.cooldowns.held_back)
     assert sent > 10
     assert (await only_manifest(output))["anomalies"][0]["count"] + held_back == sent
 
@@ -141,7 +141,7 @@ async def test_a_bad_config_leaves_the_old_one_in_force_and_is_told(
     load = Loader(slow_from(output.path, 200))
     load.next = make_next(output)
     async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
-        runs.orders.reload.set()
+        runs.signals.reload.set()
         await told.until("config not reloaded, the old one stays in force")
         for _ in range(2):
             runs.send(read_of(300))
@@ -161,7 +161,7 @@ async def test_each_problem_of_a_bad_config_is_a_line_in_the_log(
     load = Loader(slow_from(output.path, 200))
     load.next = unreadable(output)
     async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
-        runs.orders.reload.set()
+        runs.signals.reload.set()
         await told.until("config not reloaded", 2)
 
         assert told.count("stays in force: config.yaml:3: unknown key 'acceptable'") == 1
@@ -177,10 +177,10 @@ async def test_a_filter_that_the_kernel_refuses_leaves_the_old_config_in_force(
     monkeypatch.setattr(tracer, "set_filter", refuse)
     load = Loader(slow_from(output.path, 500))
     async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
-        runs.orders.reload.set()
+        runs.signals.reload.set()
         await told.until("config not reloaded, the old one stays in force: writing to a map")
 
-        assert runs.service._config == slow_from(output.path, 200)
+        assert runs.service.active.config == slow_from(output.path, 200)
 
 
 async def test_a_filter_that_stays_wider_does_not_take_the_new_config_back(
@@ -200,7 +200,7 @@ async def test_a_filter_that_stays_wider_does_not_take_the_new_config_back(
     async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
         await reload(runs, told)
 
-        assert runs.service._config == slow_from(output.path, 500)
+        assert runs.service.active.config == slow_from(output.path, 500)
 
     assert told.count("the kernel's filter stays wider than it has to be: writing to a map") == 1
     assert not any("not reloaded" in note for note in systemd())
@@ -212,7 +212,7 @@ async def test_a_good_config_takes_the_complaint_of_a_bad_one_back(
     load = Loader(slow_from(output.path, 200))
     load.next = ConfigError(["config.yaml: bad"])
     async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
-        runs.orders.reload.set()
+        runs.signals.reload.set()
         await told.until("config not reloaded")
         load.next = slow_from(output.path, 300)
         await reload(runs, told)

@@ -67,7 +67,7 @@ async def test_what_was_held_back_stands_in_the_next_runs_bundle(
 
     tracer.ring = FakeRing()
     async with running(held, output, tracer, state=state) as runs:
-        runs.orders.collect.set()
+        runs.signals.collect.set()
         await told.until("bundle sealed", times=2)
 
     manual = (await all_manifests(output))[-1]

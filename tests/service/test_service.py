@@ -28,7 +28,8 @@ from aod.processes.command import Command
 from aod.runtime import supervisor
 from aod.runtime.audit import part_of
 from aod.service import service as service_module
-from aod.service.service import Orders, Service, serve
+from aod.service.service import serve
+from aod.service.signals import Signals
 from aod.smb import Command as Smb
 from aod.smb import module
 from aod.smb.filter import Filter
@@ -37,7 +38,7 @@ from tests import ROOT
 from tests.conftest import Collect, Notes, Told, make_anomaly, make_config, names_in
 from tests.disk import held_shut
 from tests.events import MS, make
-from tests.fakes import FakeTracer, all_manifests, only_manifest, running, slow
+from tests.fakes import FakeTracer, all_manifests, make_service, only_manifest, running, slow
 
 Script = dict[str, Collect]
 CutOff = tuple[OutputDirectory, Callable[[str], None]]
@@ -169,10 +170,10 @@ async def test_a_directory_that_only_a_new_start_brings_back_ends_the_service(
 ) -> None:
     output, _ = cut_off
     monkeypatch.setenv("LOGS_DIRECTORY", str(output.path))
-    service = Service(make_config(output.path), output, tracer.climb)
+    service = make_service(make_config(output.path), output, tracer, Signals())
 
     with pytest.raises(SurroundingsError, match="cannot write to the output directory"):
-        await asyncio.wait_for(service.run(Orders()), 20)
+        await asyncio.wait_for(service.run(), 20)
 
     assert told.count("component given up, aod ends component=output directory") == 1
 
@@ -183,11 +184,11 @@ async def test_without_systemd_it_is_told_by_status_until_it_is_mended(
     output, make = cut_off
     async with running(make_config(output.path), output, tracer) as runs:
         await told.until("cleanup failed")
-        complaints = runs.service._status.complaints
+        complaints = runs.service.status.complaints
         await asyncio.to_thread(make, "rw")
         runs.send(slow())
         await told.until("bundle sealed")
-        mended = runs.service._status.complaints
+        mended = runs.service.status.complaints
 
     assert [each.startswith("cannot write to the output") for each in complaints] == [True]
     assert mended == ()
@@ -279,12 +280,12 @@ async def test_the_audit_tells_what_was_left_over_and_removed(
     output: OutputDirectory, tracer: FakeTracer
 ) -> None:
     (output.path / "aod_0000000000000000001").mkdir()
-    service = Service(make_config(output.path), output, tracer.climb)
-    orders = Orders()
-    orders.stop.set()
+    signals = Signals()
+    signals.stop.set()
+    service = make_service(make_config(output.path), output, tracer, signals)
 
-    await asyncio.to_thread(service.recover)
-    await service.run(orders)
+    await asyncio.to_thread(service.leftovers.recover)
+    await service.run()
 
     (removed,) = [note for note in audited(output) if note["event"] == "delete"]
     assert (removed["file"], removed["reason"]) == ("aod_0000000000000000001", "leftover")
@@ -295,11 +296,11 @@ async def test_the_audit_log_stays_within_a_part_of_what_a_reload_allows(
 ) -> None:
     less = make_config(output.path, cleanup={"max_total_log_size_mb": 1})
     async with running(make_config(output.path), output, tracer, load=lambda: less) as runs:
-        assert runs.service._audit.max_bytes == part_of(2048 << 20)
-        runs.orders.reload.set()
+        assert runs.service.audit.max_bytes == part_of(2048 << 20)
+        runs.signals.reload.set()
         await told.until("config reloaded")
 
-        assert runs.service._audit.max_bytes == part_of(1 << 20)
+        assert runs.service.audit.max_bytes == part_of(1 << 20)
 
 
 async def test_a_scope_finds_the_share_of_an_id_that_was_not_known_before(
@@ -362,12 +363,12 @@ async def test_a_detector_that_raises_five_times_ends_the_service_and_is_told(
     output: OutputDirectory, tracer: FakeTracer, monkeypatch: pytest.MonkeyPatch, no_pause: None
 ) -> None:
     break_detector(monkeypatch, "error", times=5)
-    service = Service(make_config(output.path), output, tracer.climb)
+    service = make_service(make_config(output.path), output, tracer, Signals())
     tracer.ring.first = [slow()] * 5
 
     async with asyncio.timeout(20):
         with pytest.raises(ZeroDivisionError) as raised:
-            await service.run(Orders())
+            await service.run()
 
     error = told_failure(raised.value)
     assert isinstance(error, SurroundingsError)
@@ -402,13 +403,13 @@ async def test_what_one_detector_does_wrong_costs_the_others_nothing(
 async def test_without_cifs_it_is_ready_and_waits(
     tmp_path: Path, told: Told, systemd: Notes
 ) -> None:
-    config, orders = make_config(tmp_path / "out"), Orders()
+    config, signals = make_config(tmp_path / "out"), Signals()
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        group.create_task(serve(config, orders, lambda: config))
+        group.create_task(serve(config, signals, lambda: config))
         await told.until("cifs is not loaded: waiting for it")
         started_s = time.monotonic()
-        orders.stop.set()
+        signals.stop.set()
 
     assert systemd()[0].startswith("READY=1\nSTATUS=waiting for cifs")
     assert time.monotonic() - started_s < 0.5
@@ -419,18 +420,16 @@ async def test_two_services_do_not_share_a_directory(output: OutputDirectory) ->
 
     config = make_config(output.path)
     with pytest.raises(SurroundingsError, match="another aod writes to it"):
-        await serve(config, Orders(), lambda: config)
+        await serve(config, Signals(), lambda: config)
 
 
 @pytest.mark.parametrize(("option", "expected"), [("-O", 0), ("-B", 1)])
 def test_the_debug_metric_of_a_batch_is_gone_under_o(option: str, expected: int) -> None:
     code = (
-        "import logging, types\n"
-        "from aod.events import empty; from aod.service.service import Service\n"
+        "import logging\n"
+        "from aod.events import empty; from aod.service.scan import EventFanOut\n"
         "logging.basicConfig(level='DEBUG')\n"
-        "stage = types.SimpleNamespace(feed=len, see=len)\n"
-        "service = types.SimpleNamespace(_detection=stage, _upkeep=stage)\n"
-        "Service._distribute(service, empty(1))"
+        "EventFanOut().feed(empty(1))"
     )
 
     done = subprocess.run(
@@ -503,7 +502,7 @@ async def test_usage_tells_what_becomes_of_each_component(
     told = set(re.findall(r"`([^`]+)`", table))
 
     async with running(make_config(output.path), output, tracer) as runs:
-        components = set(runs.service._supervisor._components)
+        components = set(runs.service.supervisor.names)
 
     kinds = {re.sub("^detector .*", "detector NAME", name) for name in components}
     assert kinds <= told
@@ -516,10 +515,10 @@ async def test_who_waits_for_a_bundle_is_told_when_its_anomaly_falls_out_of_the_
     manual = make_anomaly("manual", at_ns=1)
 
     async with running(make_config(output.path), output, tracer) as runs:
-        outcome = runs.service._incidents.outcomes.expect(manual)
-        runs.service._anomalies.send(manual)
+        outcome = runs.service.incidents.outcomes.expect(manual)
+        runs.service.anomalies.send(manual)
         for at_ns in range(service_module.ANOMALIES):
-            runs.service._anomalies.send(make_anomaly("error", at_ns=2 + at_ns))
+            runs.service.anomalies.send(make_anomaly("error", at_ns=2 + at_ns))
 
         with pytest.raises(BundleError, match="no incident was opened"):
             await outcome

@@ -37,7 +37,7 @@ async def test_a_batch_is_looked_up_off_the_loop() -> None:
     names = FakeNames()
 
     async with running(names, 60) as upkeep:
-        upkeep.see(make(1, 2))
+        upkeep.feed(make(1, 2))
         asked = await names.asked.get()
 
     assert asked["time_ns"].tolist() == [1, 2]
@@ -50,10 +50,10 @@ async def test_of_batches_within_a_pause_the_newest_and_a_tree_connect_are_looke
     connect["kind"] = Kind.TREE_CONNECT
 
     async with running(names, 0.05) as upkeep:
-        upkeep.see(make(1))
+        upkeep.feed(make(1))
         await names.asked.get()
         for batch in (connect, make(3), make(4)):
-            upkeep.see(batch)
+            upkeep.feed(batch)
         asked = await names.asked.get()
 
     assert asked["time_ns"].tolist() == [2, 4]

@@ -155,13 +155,13 @@ import asyncio, sys
 sys.path.insert(0, "/opt/aod")
 from aod.runtime import supervisor
 from aod.__main__ import main
-from aod.service.service import Service
+from aod.runtime.status import Status
 from aod.runtime.supervisor import Supervisor
 supervisor.FIRST_PAUSE_S = 0.2
-start, changed = Supervisor.start, Service._tracer_changed
+start, ready = Supervisor.start, Status.ready
 attached, failed = asyncio.Event(), set()
-def noted(self, tracer):
-    changed(self, tracer)
+def noted(self, condition):
+    ready(self, condition)
     attached.set()
 def failing(self, component):
     work = component.work
@@ -178,7 +178,7 @@ def failing(self, component):
         raise RuntimeError(f"made to fail {component.name}")
     component.work = once
     return start(self, component)
-Service._tracer_changed, Supervisor.start = noted, failing
+Status.ready, Supervisor.start = noted, failing
 sys.argv = sys.argv[1:]
 main()
 """
