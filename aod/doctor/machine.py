@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aod.doctor.finding import Finding, State, judged
+from aod.host.capabilities import PROBES, PROC_STATUS
 from aod.host.mounts import Mount, cifs_mounts
 from aod.smb import module
 from aod.smb.module import Module
@@ -34,10 +35,10 @@ def examine() -> Iterator[Finding]:
     yield from mounts(MOUNTINFO.read_text(errors="surrogateescape"))
 
 
-def rights(status: Path = needs.STATUS) -> Finding:
+def rights(proc_status: Path = PROC_STATUS) -> Finding:
     """Judge what this process may do."""
-    allowed = f"user {os.geteuid()} with {', '.join(needs.CAPABILITIES)}"
-    return judged("rights", needs.missing_rights(status), allowed)
+    allowed = f"user {os.geteuid()} with {', '.join(each.constant for each in PROBES)}"
+    return judged("rights", needs.missing_rights(proc_status), allowed)
 
 
 def types(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-STATUS = Path("/proc/self/status")
+PROC_STATUS = Path("/proc/self/status")
 LAST = Path("/proc/sys/kernel/cap_last_cap")
 _VERSION_3 = 0x20080522
 _PR_CAPBSET_DROP = 24
@@ -35,8 +35,13 @@ class Capability(enum.IntEnum):
     PERFMON = 38
     BPF = 39
 
+    @property
+    def constant(self) -> str:
+        """Its name there, such as CAP_BPF."""
+        return f"CAP_{self.name}"
 
-PROBES = (Capability.BPF, Capability.PERFMON, Capability.SYS_ADMIN)
+
+PROBES = (Capability.SYS_ADMIN, Capability.PERFMON, Capability.BPF)
 """To load and attach probes; the types of a module take CAP_SYS_ADMIN."""
 STACKS = (Capability.SYS_ADMIN, Capability.SYS_PTRACE, Capability.DAC_READ_SEARCH)
 """To read the kernel stack of another user's thread: a file of mode 0400."""
@@ -70,9 +75,9 @@ def mask(capabilities: Collection[Capability]) -> int:
     return sum(1 << each for each in set(capabilities))
 
 
-def rights(status: Path = STATUS) -> Rights:
+def rights(proc_status: Path = PROC_STATUS) -> Rights:
     """Return the sets of this process' first thread; reads a file."""
-    lines = status.read_text(encoding="ascii").splitlines()
+    lines = proc_status.read_text(encoding="ascii").splitlines()
     sets = {key: value for key, _, value in (line.partition(":\t") for line in lines)}
     keys = ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")
     return Rights(*(int(sets[key], 16) for key in keys))

@@ -4,26 +4,26 @@ import logging
 from pathlib import Path
 
 from aod.errors import SurroundingsError
+from aod.host import capabilities
+from aod.host.capabilities import PROBES, PROC_STATUS
 from aod.smb import module
 
 log = logging.getLogger(__name__)
 
-CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
-"""Numbers of linux/capability.h; reading a module's BTF takes CAP_SYS_ADMIN."""
-
-STATUS = Path("/proc/self/status")
 BTF = Path("/sys/kernel/btf/vmlinux")
 KPROBES = Path("/sys/bus/event_source/devices/kprobe")
 
 
-def missing(status: Path = STATUS, btf: Path = BTF, kprobes: Path = KPROBES) -> str:
+def missing(proc_status: Path = PROC_STATUS, btf: Path = BTF, kprobes: Path = KPROBES) -> str:
     """Return why no probe can be attached on this machine, or "" when one can."""
-    return missing_rights(status) or missing_types(btf) or missing_kprobes(kprobes)
+    return missing_rights(proc_status) or missing_types(btf) or missing_kprobes(kprobes)
 
 
-def missing_rights(status: Path = STATUS) -> str:
+def missing_rights(proc_status: Path = PROC_STATUS) -> str:
     """Return what this process may not do, or ""."""
-    lacking = _lacking_capabilities(status.read_text(encoding="ascii"))
+    # What is permitted: the service holds its rights back and raises them to attach.
+    permitted = capabilities.rights(proc_status).permitted
+    lacking = [each.constant for each in PROBES if not permitted >> each & 1]
     if not lacking:
         return ""
     return f"cannot load BPF programs without {', '.join(lacking)} (run aod as root)"
@@ -59,11 +59,3 @@ def require_for_service() -> None:
         if module.is_loaded():
             raise SurroundingsError(lacking)
         log.warning("no request will be seen when cifs comes: %s", lacking)
-
-
-def _lacking_capabilities(status: str) -> list[str]:
-    # What is permitted: the service holds its rights back and raises them to attach.
-    permitted = next(
-        int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapPrm:")
-    )
-    return [name for name, bit in CAPABILITIES.items() if not permitted >> bit & 1]

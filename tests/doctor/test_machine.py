@@ -7,6 +7,7 @@ import pytest
 from aod.doctor import machine
 from aod.doctor.finding import State
 from aod.smb.module import Module
+from tests.host.proc import put_proc_status
 
 RELEASE = "6.1.0-56-amd64"
 LOADED = Module(identity=7, users=2)
@@ -24,15 +25,15 @@ def there(folder: Path, *names: str) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("capabilities", "state", "text"),
     [
-        ("000001ffffffffff", State.OK, "CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF"),
-        ("0000000000000000", State.PROBLEM, "without CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF"),
-        ("0000008000200000", State.PROBLEM, "without CAP_PERFMON (run aod as root)"),
+        (0x1FFFFFFFFFF, State.OK, "CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF"),
+        (0, State.PROBLEM, "without CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF"),
+        (0x8000200000, State.PROBLEM, "without CAP_PERFMON (run aod as root)"),
     ],
 )
 def test_a_capability_that_is_missing_is_named(
-    tmp_path: Path, capabilities: str, state: State, text: str
+    tmp_path: Path, capabilities: int, state: State, text: str
 ) -> None:
-    (tmp_path / "status").write_text(f"Name:\taod\nCapPrm:\t{capabilities}\n")
+    put_proc_status(tmp_path / "status", capabilities)
 
     found = machine.rights(tmp_path / "status")
 

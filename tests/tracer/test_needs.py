@@ -8,16 +8,17 @@ from aod.errors import SurroundingsError
 from aod.smb import module
 from aod.tracer import needs
 from aod.tracer.needs import missing
+from tests.host.proc import put_proc_status
 
 ALL = 0x1FFFFFFFFFF
 
 
 def machine(folder: Path, *there: str, capabilities: int = ALL) -> dict[str, Path]:
     """Return the places that are looked at, on a machine with some of them."""
-    (folder / "status").write_text(f"Name:\taod\nCapPrm:\t{capabilities:016x}\nCapBnd:\t0\n")
+    put_proc_status(folder / "proc_status", capabilities)
     for name in there:
         (folder / name).touch()
-    return {name: folder / name for name in ("status", "btf", "kprobes")}
+    return {name: folder / name for name in ("proc_status", "btf", "kprobes")}
 
 
 def test_a_machine_with_everything_lacks_nothing(tmp_path: Path) -> None:
