@@ -40,8 +40,7 @@ BY_PATH = {
     "aod/actions/file.py": "reads a file of /proc or /var/log, no link",
     "aod/config/yamlsource.py": "reads the config that is named, and looks who can write it",
     "aod/control/client.py": "the service's directory, to ask it",
-    "aod/metrics/textfile.py": "opens / and goes on from there",
-    "aod/host/directories.py": "opens / and goes on from there",
+    "aod/host/paths.py": "opens / and goes on from there",
 }
 """Who may open by a path, and why."""
 

@@ -7,7 +7,7 @@ from aod.actions.action import Context, Outcome, Skip, combined
 from aod.actions.file import read_text
 from aod.actions.output import Output
 from aod.host.capabilities import Capability
-from aod.host.mounts import Mount, cifs_mounts
+from aod.host.mounts import MOUNTINFO, Mount, cifs_mounts, parse
 from aod.processes.command import Command
 
 QUERIES = ("fileallinfo", "filefsfullsizeinfo")  # never keys: they decrypt the traffic
@@ -27,7 +27,7 @@ class Smbinfo:
 
     def __init__(self, program: str = program, root: Path = Path("/")) -> None:
         self._program = program
-        self._mountinfo = root / "proc/self/mountinfo"
+        self._mountinfo = root / MOUNTINFO
 
     async def collect(self, context: Context, output: Output) -> Outcome:
         """Ask about every share that nothing speaks against; raises Skip when none is left."""
@@ -70,4 +70,5 @@ class Smbinfo:
 
 def _one_per_share(mountinfo_text: str) -> list[Mount]:
     """Return a mount of each superblock: bind mounts (as of pods) are the same share."""
-    return list({mount.device: mount for mount in cifs_mounts(mountinfo_text)[::-1]}.values())[::-1]
+    mounts = cifs_mounts(parse(mountinfo_text))
+    return list({mount.device: mount for mount in reversed(mounts)}.values())[::-1]

@@ -22,8 +22,8 @@ from typing import Protocol, Self
 from aod.bundle.room import Reservations
 from aod.errors import SurroundingsError
 from aod.host import directories as private
-from aod.host import files
-from aod.host.mounts import all_mounts, mount_of
+from aod.host import files, mounts
+from aod.host.paths import resolved, share_problems
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ SEALED = ".tar.zst"
 TEMPORARY = ".tar.zst.tmp"
 RAW = "raw"
 """Directory in a bundle's for what may hold secrets and names, and is not packed."""
-MOUNTINFO = Path("/proc/self/mountinfo")
 AHEAD_NS = 60 * 1_000_000_000
 """A time stamp may be so far in the future before it counts as one of a wrong clock."""
 
@@ -160,8 +159,8 @@ class OutputDirectory:
 
     def free_bytes(self) -> int:
         """Return what its filesystem has left for unprivileged use."""
-        status = os.statvfs(self.fd)
-        return status.f_bavail * status.f_frsize
+        filesystem = os.statvfs(self.fd)
+        return filesystem.f_bavail * filesystem.f_frsize
 
     def written_bytes(self, name: str) -> int:
         """Return the size of a bundle's directory and of its half-written sealed file."""
@@ -268,11 +267,11 @@ class OutputDirectory:
     def _is_own(self, name: str) -> bool:
         """Tell whether `name` is of the type that its name promises, and belongs to us."""
         try:
-            status = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+            found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
             return False
         expected = stat.S_ISREG if name.endswith((SEALED, TEMPORARY)) else stat.S_ISDIR
-        return status.st_uid == os.geteuid() and expected(status.st_mode)
+        return found.st_uid == os.geteuid() and expected(found.st_mode)
 
     def _owner(self, name: str) -> int | None:
         try:
@@ -299,21 +298,17 @@ class OutputDirectory:
 
 
 def _files_bytes(dir_fd: int) -> int:
-    return sum(status.st_size for status in files.regular_files(dir_fd).values())
+    return sum(found.st_size for found in files.regular_files(dir_fd).values())
 
 
 def _refuse_share(path: Path) -> None:
-    from aod.config.outputdir import share_problems  # lazy: pydantic is slow to load
-
-    for problem in share_problems(path, MOUNTINFO.read_text(errors="surrogateescape")):
+    for problem in share_problems(path, mounts.read()):
         raise OSError(errno.EREMOTE, problem)
 
 
 def _is_held_shut(path: Path) -> bool:
-    from aod.config.outputdir import resolved  # lazy: pydantic is slow to load
-
-    mounts = all_mounts(MOUNTINFO.read_text(errors="surrogateescape"))
-    mount = mount_of(resolved(path, mounts), mounts)
+    table = mounts.read()
+    mount = mounts.mount_of(resolved(path, table), table)
     return mount is not None and mount.is_held_shut
 
 

@@ -197,7 +197,7 @@ def _held_back() -> list[dict[str, Any]]:
     """Ask the service; without one look at what the last one has left."""
     from aod.control import find
     from aod.errors import SurroundingsError
-    from aod.host.places import state_directory
+    from aod.host.directories import state_directory
     from aod.incidents.state import read
 
     if service := find():

@@ -15,7 +15,7 @@ def names(
     """Print the names that pseudonyms stand for."""
     from aod import text
     from aod.errors import SurroundingsError
-    from aod.host.places import state_directory
+    from aod.host.directories import state_directory
     from aod.redact.namemap import FILE, read
 
     state = state_directory()

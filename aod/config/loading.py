@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -34,12 +34,14 @@ from aod.config.tree import (
 from aod.config.values import Directory, as_directory, is_action
 from aod.config.yamlsource import KeyPath
 from aod.errors import ConfigError
+from aod.host import mounts
+from aod.host.mounts import Mount
+from aod.host.paths import share_problems
 from aod.schema import forget_guesses, number
 
 __all__ = ["Config", "ErrorAnomaly", "LatencyAnomaly", "Loaded", "load", "load_with_sources"]
 
 _SOURCES = "sources"
-MOUNTINFO = Path("/proc/self/mountinfo")
 
 
 class Config(BaseSettings):
@@ -179,14 +181,14 @@ def load(
 def load_with_sources(
     path: Path,
     environ: Mapping[str, str],
-    mountinfo: str | None = None,
+    mounted: Sequence[Mount] | None = None,
     *,
     guarded: bool = False,
     writes: bool = True,
 ) -> Loaded:
     """Load like `load` and tell where each value came from.
 
-    `mountinfo` is the text of /proc/self/mountinfo, which is read when that is None.
+    `mounted` is what is mounted here, which is read when that is None.
     """
     known_names.cache_clear()
     forget_guesses()
@@ -199,19 +201,19 @@ def load_with_sources(
         config = _build(origins)
     except ValidationError as failure:
         problems += explain(failure, Config, origins)
-    look = outputdir.problems if writes else outputdir.share_problems
-    problems += _output_dir_problems(config, origins, mountinfo, look)
+    look = outputdir.problems if writes else share_problems
+    problems += _output_dir_problems(config, origins, mounted, look)
     if config and writes and not problems:
-        problems += _metrics_problems(config, origins, mountinfo)
-        problems += _notify_problems(config, origins, mountinfo)
+        problems += _metrics_problems(config, origins, mounted)
+        problems += _notify_problems(config, origins, mounted)
     if config is None or problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     return Loaded(config, origins)
 
 
-def check_output_dir(config: Config, mountinfo: str) -> list[str]:
+def check_output_dir(config: Config, mounted: Sequence[Mount]) -> list[str]:
     """Return why bundles cannot be kept in `aod_output_dir`, without a touch of any share."""
-    return outputdir.problems(config.aod_output_dir, mountinfo)
+    return outputdir.problems(config.aod_output_dir, mounted)
 
 
 def _build(origins: Origins) -> Config:
@@ -227,31 +229,35 @@ def _build(origins: Origins) -> Config:
 def _output_dir_problems(
     config: Config | None,
     origins: Origins,
-    mountinfo: str | None,
-    look: Callable[[Path, str], list[str]],
+    mounted: Sequence[Mount] | None,
+    look: Callable[[Path, Sequence[Mount]], list[str]],
 ) -> list[str]:
     """Look at the output directory even where the rest of the config is wrong."""
     path = ("aod_output_dir",)
     try:
-        text = MOUNTINFO.read_text(errors="surrogateescape") if mountinfo is None else mountinfo
+        table = mounts.read() if mounted is None else mounted
         directory = config.aod_output_dir if config else _written_output_dir(origins)
-        found = look(directory, text) if directory else []
+        found = look(directory, table) if directory else []
     except OSError as error:
         found = [f"cannot be checked: {error}"]
     return [tell(origins, path, message) for message in found]
 
 
-def _notify_problems(config: Config, origins: Origins, mountinfo: str | None) -> list[str]:
+def _notify_problems(
+    config: Config, origins: Origins, mounted: Sequence[Mount] | None
+) -> list[str]:
     if not config.notify.command:
         return []
-    text = MOUNTINFO.read_text(errors="surrogateescape") if mountinfo is None else mountinfo
-    found = program.problems(Path(config.notify.command[0]), text)
+    table = mounts.read() if mounted is None else mounted
+    found = program.problems(Path(config.notify.command[0]), table)
     return [tell(origins, ("notify", "command"), message) for message in found]
 
 
-def _metrics_problems(config: Config, origins: Origins, mountinfo: str | None) -> list[str]:
-    text = MOUNTINFO.read_text(errors="surrogateescape") if mountinfo is None else mountinfo
-    found = metrics.problems(config.metrics, text)
+def _metrics_problems(
+    config: Config, origins: Origins, mounted: Sequence[Mount] | None
+) -> list[str]:
+    table = mounts.read() if mounted is None else mounted
+    found = metrics.problems(config.metrics, table)
     return [tell(origins, ("metrics", key), message) for key, message in found]
 
 

@@ -1,16 +1,17 @@
 """Whether the metrics can be served and written here, without a touch of any share."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from aod.config.outputdir import share_problems
 from aod.config.tree import Metrics
 from aod.config.values import is_loopback
+from aod.host.mounts import Mount
+from aod.host.paths import share_problems
 
 WHY = "aod touches no share"
 
 
-def problems(metrics: Metrics, mountinfo: str) -> Iterator[tuple[str, str]]:
+def problems(metrics: Metrics, mounts: Sequence[Mount]) -> Iterator[tuple[str, str]]:
     """Yield why the metrics cannot be had, each with the key that asks for them."""
     asked = [key for key, value in metrics if value is not None]
     if asked and importlib.util.find_spec("prometheus_client") is None:
@@ -20,7 +21,7 @@ def problems(metrics: Metrics, mountinfo: str) -> Iterator[tuple[str, str]]:
             "the extra aod[metrics]; the deb and the rpm have it)",
         )
     if metrics.textfile:
-        for problem in share_problems(metrics.textfile.parent, mountinfo, WHY):
+        for problem in share_problems(metrics.textfile.parent, mounts, WHY):
             yield "textfile", problem
 
 

@@ -1,17 +1,24 @@
 """Whether root may run a program that the config names; a share is never touched to find out."""
 
 import os
-import stat
+from collections.abc import Sequence
 from pathlib import Path
 
-from aod.config.outputdir import share_problems
+from aod.host import trust
+from aod.host.mounts import Mount
+from aod.host.paths import share_problems
 
 WHY = "aod touches no share"
 
+_WORDS = trust.Words(
+    owned="{path} belongs to uid {uid}, who could change it (chown root it)",
+    writable="others can write to {path} (chmod go-w it)",
+)
 
-def problems(program: Path, mountinfo: str) -> list[str]:
+
+def problems(program: Path, mounts: Sequence[Mount]) -> list[str]:
     """Return why a program cannot be run, or should not be by root."""
-    if found := share_problems(program, mountinfo, WHY):
+    if found := share_problems(program, mounts, WHY):
         return found
     reason = objection(program)
     return [f"cannot run {program}: {reason}"] if reason else []
@@ -22,18 +29,10 @@ def objection(program: Path) -> str:
     try:
         real = program.resolve(strict=True)
         for place in (real, real.parent, program.parent):
-            if reason := _by_others(place, place.stat()):
+            if reason := trust.objection(place, place.stat(), _WORDS):
                 return reason
     except OSError as error:
         return f"{error.strerror} (give another one)"
     if not real.is_file() or not os.access(real, os.X_OK):
         return f"{real} is no program (chmod a+x it, or give another one)"
-    return ""
-
-
-def _by_others(place: Path, status: os.stat_result) -> str:
-    if status.st_uid not in (0, os.geteuid()):
-        return f"{place} belongs to uid {status.st_uid}, who could change it (chown root it)"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return f"others can write to {place} (chmod go-w it)"
     return ""

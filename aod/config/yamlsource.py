@@ -15,6 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from aod.errors import ConfigError
+from aod.host import trust
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
@@ -26,6 +27,10 @@ MAX_OPEN = 100
 """Limits of a file; aliases count as often as they are used, so that few lines cannot explode."""
 
 _BRACKET = re.compile(r"[][{}]")
+_WORDS = trust.Words(
+    owned="{path} belongs to uid {uid}, who can change it (chown root {path})",
+    writable="{path} can be written by others (chmod go-w {path})",
+)
 _TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str"))
 
 
@@ -116,13 +121,9 @@ def _exposed(descriptor: int) -> str:
     """Return who can write the file, or put another in its place, or ""."""
     # Where the links led: those of a ConfigMap stand in a directory that all can write.
     file = Path(f"/proc/self/fd/{descriptor}").readlink()
-    status, place = os.fstat(descriptor), file.parent.stat()
-    for path, found, sticky in ((file, status, 0), (file.parent, place, stat.S_ISVTX)):
-        if found.st_uid not in (0, os.geteuid()):
-            return f"{path} belongs to uid {found.st_uid}, who can change it (chown root {path})"
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & sticky:
-            return f"{path} can be written by others (chmod go-w {path})"
-    return ""
+    return trust.objection(file, os.fstat(descriptor), _WORDS) or trust.objection(
+        file.parent, file.parent.stat(), _WORDS, may_be_sticky=True
+    )
 
 
 def _compose(yaml: YAML, text: str, name: str) -> Node | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from aod.control import protocol
 from aod.errors import ServiceError
-from aod.host.places import runtime_directory
+from aod.host.directories import runtime_directory
 
 PATIENCE_S = 15.0
 """Without a line from a service that tells every WORKING_S that it is at work."""

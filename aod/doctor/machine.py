@@ -1,10 +1,11 @@
 """What the machine offers: rights, kernel, module and mounts; files are read, nothing is tried."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from aod.doctor.finding import Finding, State, judged
+from aod.host import mounts as mount_table
 from aod.host.capabilities import PROBES, PROC_STATUS
 from aod.host.mounts import Mount, cifs_mounts
 from aod.smb import module
@@ -17,7 +18,6 @@ from aod.tracer.libbpf import libbpf_version
 LOCKDOWN = Path("/sys/kernel/security/lockdown")
 KPROBES_SWITCH = Path("/sys/kernel/debug/kprobes/enabled")
 MODULES = Path("/lib/modules")
-MOUNTINFO = Path("/proc/self/mountinfo")
 FOLDER_LISTS = ("modules.dep", "modules.builtin")
 """Of depmod and of the kernel's build: each names the files of modules, one a line."""
 SMB1 = "1.0"
@@ -32,7 +32,7 @@ def examine() -> Iterator[Finding]:
     yield lockdown(_read(LOCKDOWN))
     yield kprobes(needs.missing_kprobes(), _read(KPROBES_SWITCH))
     yield cifs(found, release)
-    yield from mounts(MOUNTINFO.read_text(errors="surrogateescape"))
+    yield from mounts(mount_table.read())
 
 
 def rights(proc_status: Path = PROC_STATUS) -> Finding:
@@ -101,9 +101,9 @@ def cifs(found: Module | None, release: str, modules: Path = MODULES) -> Finding
     return Finding(State.PROBLEM, "cifs", advice)
 
 
-def mounts(mountinfo: str) -> Iterator[Finding]:
+def mounts(table: Iterable[Mount]) -> Iterator[Finding]:
     """Yield each SMB mount with its dialect; a mount point is never touched."""
-    found = cifs_mounts(mountinfo)
+    found = cifs_mounts(table)
     if not found:
         yield Finding(State.NOTE, "mount", "no SMB share is mounted: there is nothing to see yet")
     for mount in found:

@@ -1,21 +1,25 @@
-"""Directories of our own: for the owner alone, and reached by no link of somebody else."""
+"""Directories of our own: where they are, for the owner alone, reached by no link of another."""
 
 import contextlib
 import errno
 import logging
 import os
 import stat
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from aod.host import paths, trust
 
 log = logging.getLogger(__name__)
 
-MAX_LINKS = 40
-"""Symbolic links in one path that the kernel follows (MAXSYMLINKS, fs/namei.c)."""
+STATE = Path("/var/lib/aod")
+RUNTIME = Path("/run/aod")
 
-_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
-# O_PATH: to go through a directory takes no right to list it.
-_STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FINAL = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_WORDS = trust.Words(
+    owned="it belongs to uid {uid} (chown {us} {path}, or name another)",
+    writable="others can write to it (chmod go-w {path}, or name another)",
+)
 
 
 class RefusedError(PermissionError):
@@ -23,6 +27,21 @@ class RefusedError(PermissionError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(errno.EPERM, reason)
+
+
+def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where state survives a restart: STATE_DIRECTORY of systemd.exec(5), else STATE."""
+    return _first(environ, "STATE_DIRECTORY", STATE)
+
+
+def runtime_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where the socket is: RUNTIME_DIRECTORY of systemd.exec(5), else RUNTIME."""
+    return _first(environ, "RUNTIME_DIRECTORY", RUNTIME)
+
+
+def is_made_at_start(directory: Path, environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether it is one of LOGS_DIRECTORY: systemd makes it at each start of the service."""
+    return str(directory) in environ.get("LOGS_DIRECTORY", "").split(":")
 
 
 def open_directory(path: Path, *, create: bool = True, tighten: bool = False) -> int:
@@ -34,83 +53,42 @@ def open_directory(path: Path, *, create: bool = True, tighten: bool = False) ->
     must be of root or ours, the directory itself must be none. Blocking; raises RefusedError, or
     the OSError of what cannot be opened or made.
     """
+    if not path.is_absolute() or len(path.parts) < 2 or ".." in path.parts:
+        raise OSError(errno.EINVAL, "it must be an absolute path without ..", str(path))
     with contextlib.ExitStack() as opened:
-        parent = _parent(path, create, opened)
-        fd = _open_last(path, parent, create)
+        parent = paths.open_through(path.parent, _trusted_target, opened, create=create)
+        fd = paths.open_or_make(path.name, _FINAL, parent, create=create)
         try:
             if tighten and os.fstat(fd).st_uid == os.geteuid():
                 os.fchmod(fd, 0o700)
-            status = os.fstat(fd)
-            if reason := objection(path, status):
+            found = os.fstat(fd)
+            if reason := objection(path, found):
                 raise RefusedError(reason)
         except BaseException:
             os.close(fd)
             raise
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         log.warning("others can list this directory (chmod 0700 it): path=%s", path)
     return fd
 
 
-def objection(path: Path, status: os.stat_result) -> str:
+def objection(path: Path, found: os.stat_result) -> str:
     """Return why a directory that exists is not fit for what is private, or ""."""
-    if status.st_uid != os.geteuid():
-        return f"it belongs to uid {status.st_uid} (chown {os.geteuid()} {path}, or name another)"
-    if status.st_mode & _BY_OTHERS:
-        return f"others can write to it (chmod go-w {path}, or name another)"
-    return ""
+    return trust.objection(path, found, _WORDS, ours_alone=True)
 
 
-def _parent(path: Path, create: bool, opened: contextlib.ExitStack) -> int:
-    """Return a descriptor of the directory that holds `path`, reached a name at a time."""
-    if not path.is_absolute() or len(path.parts) < 2 or ".." in path.parts:
-        raise OSError(errno.EINVAL, "it must be an absolute path without ..", str(path))
-    pending = list(reversed(path.parts[1:-1]))
-    at = _keep(os.open("/", _STEP | os.O_DIRECTORY), opened)
-    links = 0
-    while pending:
-        name = pending.pop()
-        step = _keep(_open_step(name, at, create), opened)
-        if stat.S_ISLNK(os.fstat(step).st_mode):
-            links += 1
-            target = _trusted_target(name, step, links)
-            pending += reversed([part for part in target.parts if part != "/"])
-            at = _keep(os.open("/", _STEP | os.O_DIRECTORY), opened) if target.root else at
-        else:
-            at = step
-    return at
+def _trusted_target(name: str, fd: int) -> PurePosixPath | None:
+    """Return where a link leads; refuse one that another user made."""
+    found = os.fstat(fd)
+    if not stat.S_ISLNK(found.st_mode):
+        return None
+    if not trust.is_trusted(found.st_uid):
+        reason = f"{name} in it is a link of uid {found.st_uid} (name the directory behind it)"
+        raise RefusedError(reason)
+    return PurePosixPath(os.readlink("", dir_fd=fd))
 
 
-def _open_step(name: str, at: int, create: bool) -> int:
-    with contextlib.suppress(FileNotFoundError):
-        return os.open(name, _STEP, dir_fd=at)
-    if create:
-        _make(name, at)
-    return os.open(name, _STEP, dir_fd=at)
-
-
-def _trusted_target(name: str, link: int, links: int) -> Path:
-    """Return where a link leads that is open as `link`; refuse one that another user made."""
-    owner = os.fstat(link).st_uid
-    if owner not in (0, os.geteuid()):
-        raise RefusedError(f"{name} in it is a link of uid {owner} (name the directory behind it)")
-    if links > MAX_LINKS:
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
-    return Path(os.readlink("", dir_fd=link))
-
-
-def _open_last(path: Path, parent: int, create: bool) -> int:
-    with contextlib.suppress(FileNotFoundError):
-        return os.open(path.name, _FINAL, dir_fd=parent)
-    if create:
-        _make(path.name, parent)
-    return os.open(path.name, _FINAL, dir_fd=parent)
-
-
-def _make(name: str, parent: int) -> None:
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(name, 0o700, dir_fd=parent)
-
-
-def _keep(fd: int, opened: contextlib.ExitStack) -> int:
-    opened.callback(os.close, fd)
-    return fd
+def _first(environ: Mapping[str, str], variable: str, default: Path) -> Path:
+    """Return the first of the directories that systemd names, split by colons."""
+    named = environ.get(variable, "").partition(":")[0]
+    return Path(named) if named.startswith("/") else default

@@ -101,9 +101,9 @@ def regular_files(dir_fd: int) -> dict[str, os.stat_result]:
     with os.scandir(dir_fd) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
-                status = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(status.st_mode) and not entry.name.startswith("."):
-                    found[entry.name] = status
+                about = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(about.st_mode) and not entry.name.startswith("."):
+                    found[entry.name] = about
     return dict(sorted(found.items()))
 
 

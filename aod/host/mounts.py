@@ -1,4 +1,4 @@
-"""What is mounted where, read from the text of /proc/self/mountinfo.
+"""What is mounted where, as /proc/self/mountinfo says.
 
 Nothing here touches a mount point: a stat of a share whose server is gone would hang.
 """
@@ -7,10 +7,13 @@ import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 CIFS_TYPES = frozenset({"cifs", "smb3"})
 """Filesystem types of the kernel's SMB client: `mount -t smb3` shows the second."""
+
+MOUNTINFO = "proc/self/mountinfo"
+"""Below the root of the filesystem."""
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
@@ -45,15 +48,22 @@ def unescape(field: str) -> str:
     return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), field)
 
 
-def all_mounts(mountinfo_text: str) -> tuple[Mount, ...]:
-    """Return every mount in the order of the file; a line that is none is left out."""
-    parsed = (_parse(line) for line in mountinfo_text.splitlines())
+def read(root: Path = Path("/")) -> tuple[Mount, ...]:
+    """Return what this process sees mounted, in the order of the file; raises OSError."""
+    # As the config and the texts that are redacted, whatever the locale.
+    return parse((root / MOUNTINFO).read_bytes().decode(errors="surrogateescape"))
+
+
+def parse(mountinfo: str) -> tuple[Mount, ...]:
+    """Return every mount in the order of the text; a line that is none is left out."""
+    # Not splitlines: a mount point may hold a form feed or a line separator of Unicode.
+    parsed = (_parse(line) for line in mountinfo.split("\n"))
     return tuple(mount for mount in parsed if mount)
 
 
-def cifs_mounts(mountinfo_text: str) -> tuple[Mount, ...]:
-    """Return the mounts of the kernel's SMB client in the order of the file."""
-    return tuple(mount for mount in all_mounts(mountinfo_text) if mount.is_cifs)
+def cifs_mounts(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
+    """Return those of the kernel's SMB client, in their order."""
+    return tuple(mount for mount in mounts if mount.is_cifs)
 
 
 def mount_of(path: str | PurePosixPath, mounts: Iterable[Mount]) -> Mount | None:

@@ -57,10 +57,10 @@ def waiting_for(requests: Events, proc: Path = PROC) -> dict[tuple[int, int, int
 @raised(*STACKS)
 def look(folder: Path) -> Task | None:
     """Return the thread of a folder in /proc, None when it has ended; reads files."""
-    status = _read(folder / "status")
-    if not status:
+    lines = _read(folder / "status").splitlines()
+    if not lines:
         return None
-    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    facts = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     entries = _read(folder / "stack").splitlines()
     return Task(
         facts.get("State", "").strip(),

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from aod.activity.totals import Operations
-from aod.config.outputdir import share_problems
 from aod.config.tree import Metrics
 from aod.config.values import as_address
 from aod.metrics.reading import Reading
@@ -60,7 +59,7 @@ class Exposure:
         if section.listen:
             found["metrics"] = Endpoint(*as_address(section.listen), exposition.render).run
         if section.textfile:
-            textfile = Textfile(section.textfile, lambda: exposition.render()[0], share_problems)
+            textfile = Textfile(section.textfile, lambda: exposition.render()[0])
             found["metrics file"] = textfile.run
         return found
 

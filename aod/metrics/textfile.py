@@ -12,30 +12,26 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from aod.errors import AodError, SurroundingsError
+from aod.host import mounts
+from aod.host.paths import open_through, share_problems
 
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 15.0
 MODE = 0o644
-MOUNTINFO = Path("/proc/self/mountinfo")
 
-_STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-Problems = Callable[[Path, str], list[str]]
-"""Given a directory and the text of mountinfo: why it must not be touched."""
 
 
 class Textfile:
     """Keeps the file fresh; `render` blocks and returns its text."""
 
-    def __init__(self, path: Path, render: Callable[[], bytes], problems: Problems) -> None:
+    def __init__(self, path: Path, render: Callable[[], bytes]) -> None:
         self._path = path
         self._render = render
-        self._problems = problems
         self._told = ""
         self._writing = threading.Lock()
         self._is_over = False
@@ -94,22 +90,11 @@ class Textfile:
     @contextlib.contextmanager
     def _directory(self) -> Iterator[int]:
         """Open the file's directory from the root down, without following a link."""
-        if problems := self._problems(self._path.parent, MOUNTINFO.read_text()):
+        if problems := share_problems(self._path.parent, mounts.read()):
             raise SurroundingsError(problems[0])
-        fd = os.open("/", _STEP)
-        try:
-            for part in self._path.parts[1:-1]:
-                inner = self._step(part, fd)
-                os.close(fd)
-                fd = inner
-            yield fd
-        finally:
-            os.close(fd)
+        with contextlib.ExitStack() as opened:
+            yield open_through(self._path.parent, _refuse, opened)
 
-    def _step(self, part: str, dir_fd: int) -> int:
-        try:
-            return os.open(part, _STEP, dir_fd=dir_fd)
-        except NotADirectoryError as error:
-            raise SurroundingsError(
-                f"{part} is a link or no directory (name the directory itself)"
-            ) from error
+
+def _refuse(name: str, fd: int) -> PurePosixPath | None:
+    raise SurroundingsError(f"{name} is a link or no directory (name the directory itself)")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from aod.events import Events
-from aod.host import files, places
+from aod.host import files
+from aod.host.directories import state_directory
 from aod.redact import known
 from aod.redact.manifest import DAMAGED, Manifest, damaged
 from aod.redact.namemap import NameMap
@@ -52,7 +53,7 @@ class Cleaner(Protocol):
 
 def make(*, redact: bool) -> Cleaner:
     """Return what the config asks for."""
-    return Redactor(places.state_directory()) if redact else Scrubber()
+    return Redactor(state_directory()) if redact else Scrubber()
 
 
 def for_leftover(manifest: Mapping[str, Any], *, redact: bool) -> Cleaner:

@@ -4,7 +4,7 @@ import logging
 import socket
 from pathlib import Path
 
-from aod.host.mounts import cifs_mounts
+from aod.host import mounts
 from aod.redact.naming import FIRST_USER_ID, NOBODY, Naming
 from aod.redact.texts import Text
 
@@ -30,7 +30,7 @@ def learn(root: Path, naming: Naming, text: Text, users: dict[int, str]) -> None
     for number, user in users.items():
         if FIRST_USER_ID <= number != NOBODY:
             naming.user(user)
-    for mount in cifs_mounts(_read(root / "proc/self/mountinfo")):
+    for mount in mounts.cifs_mounts(_mounted(root)):
         if mount.server:
             naming.server(mount.server)
             naming.share(mount.share)
@@ -38,6 +38,14 @@ def learn(root: Path, naming: Naming, text: Text, users: dict[int, str]) -> None
             naming.component(folder, last=False)
     for table in TABLES:
         text.redact(_read(root / table))
+
+
+def _mounted(root: Path) -> tuple[mounts.Mount, ...]:
+    try:
+        return mounts.read(root)
+    except OSError as error:
+        log.debug("no names of mounts: %s", error)
+        return ()
 
 
 def _read(path: Path) -> str:

@@ -4,7 +4,7 @@ import asyncio
 
 from aod.bundle import OutputDirectory
 from aod.errors import SurroundingsError
-from aod.host.places import is_made_at_start
+from aod.host.directories import is_made_at_start
 from aod.runtime.supervisor import Pulse
 
 

@@ -23,7 +23,7 @@ from aod.detectors.anomaly import Anomaly
 from aod.detectors.detection import Detection
 from aod.detectors.judges import Judges
 from aod.errors import ConfigError, SurroundingsError
-from aod.host.places import runtime_directory
+from aod.host.directories import runtime_directory
 from aod.incidents.cleanup import CleanUp, Leftovers, audit_bytes
 from aod.incidents.incident import Surroundings
 from aod.incidents.incidents import Incidents, make_cooldowns

@@ -6,7 +6,7 @@ from aod import actions, smb
 from aod.config import Config
 from aod.errors import ConfigError
 from aod.events import Kind
-from aod.host.places import state_directory
+from aod.host.directories import state_directory
 from aod.incidents.state import StateDirectory
 from aod.processes import programs
 from aod.smb.filter import Filter, union

@@ -204,7 +204,7 @@ def test_a_share_that_is_mounted_over_it_is_not_even_looked_at(
     root = "1 0 8:1 / / rw - ext4 /dev/sda1 rw"
     share = f"2 1 0:50 / {output.path} rw - cifs //nas/media rw"
     mounts.write_text(f"{root}\n{share}\n")
-    monkeypatch.setattr("aod.bundle.output.MOUNTINFO", mounts)
+    monkeypatch.setattr("aod.host.mounts.MOUNTINFO", str(mounts))
     monkeypatch.setattr(Path, "lstat", lambda path: pytest.fail(f"looked at {path}"))
 
     with pytest.raises(OSError, match="lies on the cifs mount"):

@@ -19,14 +19,15 @@ from pydantic.fields import FieldInfo
 from aod.config import Config, check_output_dir, load, load_with_sources
 from aod.config.tree import ErrorAnomaly, LatencyAnomaly
 from aod.errors import ConfigError
+from aod.host.mounts import parse
 from aod.schema import MAX_GUESSES
 from aod.smb import Command
 from tests import ROOT
 
 SEED = Path(__file__).parent / "data/seed.yaml"
 SHIPPED = ROOT / "config/config.yaml"
-LOCAL = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
-SHARE = LOCAL + "23 22 0:52 / /mnt/a\\040b rw - cifs //nas/share rw\n"
+LOCAL = parse("22 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
+SHARE = LOCAL + parse("23 22 0:52 / /mnt/a\\040b rw - cifs //nas/share rw\n")
 
 TEXT = """\
 watch_interval_sec: 1
@@ -449,7 +450,7 @@ def test_a_config_can_be_checked_against_later_mounts(write: Write) -> None:
     config = load(write(TEXT), {})
 
     assert check_output_dir(config, LOCAL) == []
-    assert check_output_dir(config, LOCAL + "9 22 0:9 / /tmp rw - smb3 //n/s rw\n") != []
+    assert check_output_dir(config, LOCAL + parse("9 22 0:9 / /tmp rw - smb3 //n/s rw\n")) != []
 
 
 def test_loading_creates_no_directory(write: Write, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from aod.config import load
 from aod.config.program import problems
 from aod.errors import ConfigError
+from aod.host.mounts import parse
 from tests import ROOT
 
 SHIPPED = ROOT / "config/config.yaml"
@@ -26,8 +27,8 @@ def test_a_program_that_only_its_owner_can_change_is_fine(program: Path) -> None
     link = program.with_name("link")
     link.symlink_to(program)
 
-    assert problems(program, "") == []
-    assert problems(link, "") == []
+    assert problems(program, ()) == []
+    assert problems(link, ()) == []
 
 
 @pytest.mark.parametrize("mode", [0o775, 0o757, 0o777])
@@ -36,16 +37,16 @@ def test_one_that_others_can_change_is_refused(program: Path, mode: int, of: str
     place = program if of == "program" else program.parent
     place.chmod(mode)
 
-    (problem,) = problems(program, "")
+    (problem,) = problems(program, ())
 
     assert f"others can write to {place} (chmod go-w it)" in problem
 
 
 def test_what_is_missing_or_no_program_is_refused(program: Path) -> None:
-    (missing,) = problems(program.with_name("none"), "")
-    (directory,) = problems(program.parent, "")
+    (missing,) = problems(program.with_name("none"), ())
+    (directory,) = problems(program.parent, ())
     program.chmod(0o644)
-    (no_program,) = problems(program, "")
+    (no_program,) = problems(program, ())
 
     assert "No such file or directory" in missing
     assert "is no program" in directory
@@ -56,13 +57,13 @@ def test_what_is_missing_or_no_program_is_refused(program: Path) -> None:
 def test_one_of_another_user_is_refused(program: Path) -> None:
     os.chown(program, 65534, 65534)
 
-    assert "belongs to uid 65534" in problems(program, "")[0]
+    assert "belongs to uid 65534" in problems(program, ())[0]
 
 
 def test_one_on_a_share_is_refused_without_a_look_at_it() -> None:
-    mountinfo = "36 25 0:31 / /mnt/share rw - cifs //nas/share rw\n"
+    mounts = parse("36 25 0:31 / /mnt/share rw - cifs //nas/share rw\n")
 
-    (problem,) = problems(Path("/mnt/share/program"), mountinfo)
+    (problem,) = problems(Path("/mnt/share/program"), mounts)
 
     assert "lies on the cifs mount /mnt/share: aod touches no share" in problem
 

@@ -6,6 +6,7 @@ import pytest
 
 from aod.doctor import machine
 from aod.doctor.finding import State
+from aod.host.mounts import parse
 from aod.smb.module import Module
 from tests.host.proc import put_proc_status
 
@@ -132,7 +133,7 @@ def test_without_cifs_it_says_whether_there_is_one_to_load(
 def test_a_mount_is_told_with_its_dialect_and_smb1_is_not_seen() -> None:
     mountinfo = MOUNT.format(name="new", dialect="3.1.1") + MOUNT.format(name="old", dialect="1.0")
 
-    new, old = machine.mounts(mountinfo)
+    new, old = machine.mounts(parse(mountinfo))
 
     assert (new.state, new.text) == (State.OK, "/mnt/new: //nas/new, SMB 3.1.1")
     assert old.state is State.WARNING
@@ -140,6 +141,6 @@ def test_a_mount_is_told_with_its_dialect_and_smb1_is_not_seen() -> None:
 
 
 def test_no_mount_is_no_problem() -> None:
-    (found,) = machine.mounts("27 1 254:0 / / rw - ext4 /dev/vda rw\n")
+    (found,) = machine.mounts(parse("27 1 254:0 / / rw - ext4 /dev/vda rw\n"))
 
     assert (found.state, found.subject) == (State.NOTE, "mount")

@@ -22,11 +22,11 @@ from aod.bundle import Bundle, OutputDirectory, read_manifest, read_member, reco
 from aod.commands.list import list_bundles
 from aod.commands.show import show
 from aod.config.loading import load_with_sources
-from aod.config.outputdir import share_problems
 from aod.control import protocol
 from aod.errors import AodError
 from aod.host import files
-from aod.host.mounts import all_mounts, mount_of
+from aod.host.mounts import mount_of, parse
+from aod.host.paths import share_problems
 from aod.incidents.cooldown import Cooldowns
 from aod.incidents.state import FILE as STATE_FILE
 from aod.incidents.state import Moment, StateDirectory
@@ -151,7 +151,7 @@ def _make_config(random: Random) -> bytes:
 def _run_config(case: bytes, folder: Path) -> None:
     path = folder / "config.yaml"
     path.write_bytes(case)
-    loaded = load_with_sources(path, {}, LOCAL)
+    loaded = load_with_sources(path, {}, parse(LOCAL))
     loaded.warnings()
     json.dumps(loaded.config.plain())
     list(loaded.leaves())
@@ -170,7 +170,7 @@ def _make_environment(random: Random) -> bytes:
 def _run_environment(case: bytes, folder: Path) -> None:
     path = folder / "config.yaml"
     path.write_text(CONFIGS[1])
-    list(load_with_sources(path, json.loads(case), LOCAL).leaves())
+    list(load_with_sources(path, json.loads(case), parse(LOCAL)).leaves())
 
 
 def _make_debug_data(random: Random) -> bytes:
@@ -287,9 +287,9 @@ def _make_mounts(random: Random) -> bytes:
 
 def _run_mounts(case: bytes, folder: Path) -> None:
     text = case.decode(errors="surrogateescape")
-    mounts = all_mounts(text)
+    mounts = parse(text)
     mount_of("/mnt/a b/c/../d", mounts)
-    share_problems(folder, text)
+    share_problems(folder, mounts)
 
 
 def _make_state(random: Random) -> bytes:

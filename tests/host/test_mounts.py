@@ -1,12 +1,12 @@
 """Tests of aod.host.mounts."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 
-from aod.host.mounts import all_mounts, cifs_mounts, mount_of, unescape
+from aod.host.mounts import MOUNTINFO, cifs_mounts, mount_of, parse, read, unescape
 
-MOUNTINFO = r"""27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard
+TEXT = r"""27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard
 36 27 0:52 / /mnt/share rw,relatime shared:1 master:2 - cifs //nas/data rw,vers=3.1.1
 37 27 0:53 / /mnt/my\040share rw,relatime - smb3 //files.example/team\040a/sub rw,vers=3.0
 38 36 0:54 / /mnt/share/scratch rw - tmpfs tmpfs rw
@@ -14,16 +14,17 @@ MOUNTINFO = r"""27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard
 40 39 0:56 / /auto rw - cifs //nas/auto rw
 not a mount
 """
+MOUNTS = parse(TEXT)
 
 
 def test_only_the_smb_clients_mounts_are_cifs_mounts() -> None:
-    points = [str(mount.mount_point) for mount in cifs_mounts(MOUNTINFO)]
+    points = [str(mount.mount_point) for mount in cifs_mounts(MOUNTS)]
 
     assert points == ["/mnt/share", "/mnt/my share", "/auto"]
 
 
 def test_a_mount_holds_server_share_type_and_device() -> None:
-    mount = cifs_mounts(MOUNTINFO)[1]
+    mount = cifs_mounts(MOUNTS)[1]
 
     assert mount.mount_point == PurePosixPath("/mnt/my share")
     assert mount.source == "//files.example/team a/sub"
@@ -32,11 +33,22 @@ def test_a_mount_holds_server_share_type_and_device() -> None:
 
 
 def test_the_dialect_is_that_of_the_mounts_options() -> None:
-    assert [mount.dialect for mount in cifs_mounts(MOUNTINFO)] == ["3.1.1", "3.0", ""]
+    assert [mount.dialect for mount in cifs_mounts(MOUNTS)] == ["3.1.1", "3.0", ""]
 
 
 def test_a_line_that_is_no_mount_is_left_out() -> None:
-    assert len(all_mounts(MOUNTINFO)) == 6
+    assert len(MOUNTS) == 6
+
+
+@pytest.mark.parametrize("name", [b"a\xffb", b"a\x0cb", "a\u2028b".encode()])
+def test_a_mount_point_of_any_bytes_is_read_whole(tmp_path: Path, name: bytes) -> None:
+    (tmp_path / MOUNTINFO).parent.mkdir(parents=True)
+    (tmp_path / MOUNTINFO).write_bytes(b"36 27 0:52 / /mnt/%s rw - cifs //nas/data rw\n" % name)
+
+    (mount,) = read(tmp_path)
+
+    assert mount.mount_point.name.encode(errors="surrogateescape") == name
+    assert mount.is_cifs
 
 
 @pytest.mark.parametrize(
@@ -61,14 +73,14 @@ def test_octal_escapes_are_undone_once(escaped: str, plain: str) -> None:
     ],
 )
 def test_a_path_lies_on_the_deepest_and_last_mount(path: str, source: str) -> None:
-    mount = mount_of(path, all_mounts(MOUNTINFO))
+    mount = mount_of(path, MOUNTS)
 
     assert mount is not None
     assert mount.source == source
 
 
 def test_without_a_root_a_path_lies_on_no_mount() -> None:
-    assert mount_of("/var", cifs_mounts(MOUNTINFO)) is None
+    assert mount_of("/var", cifs_mounts(MOUNTS)) is None
 
 
 @pytest.mark.parametrize(
@@ -78,6 +90,6 @@ def test_without_a_root_a_path_lies_on_no_mount() -> None:
 def test_a_mount_that_is_read_only_on_a_filesystem_that_is_not_is_held_shut(
     mount: str, filesystem: str, expected: bool
 ) -> None:
-    (found,) = all_mounts(f"1 0 8:1 / / {mount} - ext4 /dev/sda1 {filesystem},errors=remount-ro")
+    (found,) = parse(f"1 0 8:1 / / {mount} - ext4 /dev/sda1 {filesystem},errors=remount-ro")
 
     assert found.is_held_shut is expected

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from aod.config.outputdir import share_problems
 from aod.metrics import textfile as textfile_module
 from aod.metrics.collector import Exposition
 from aod.metrics.textfile import Textfile
@@ -40,7 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def writing(path: Path, render: Callable[[], bytes]) -> AsyncIterator[None]:
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        task = group.create_task(Textfile(path, render, share_problems).run())
+        task = group.create_task(Textfile(path, render).run())
         yield
         task.cancel()
 
@@ -99,7 +98,7 @@ async def test_a_share_is_not_touched(
 ) -> None:
     mountinfo = tmp_path / "mountinfo"
     mountinfo.write_text(f"9 8 0:9 / {tmp_path} rw - cifs //nas/share rw\n")
-    monkeypatch.setattr(textfile_module, "MOUNTINFO", mountinfo)
+    monkeypatch.setattr("aod.host.mounts.MOUNTINFO", str(mountinfo))
 
     async with writing(tmp_path / "aod.prom", Times().text):
         await told.until("lies on the cifs mount")

@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from aod.config import Config, load
-from aod.host.places import RUNTIME, STATE
+from aod.host.directories import RUNTIME, STATE
 from tests.packaging.test_unit import values
 
 FOLDER = Path(__file__).resolve().parents[2] / "packaging" / "kubernetes"
