@@ -16,7 +16,7 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from aod import actions, smb
-from aod.actions.action import Context, Outcome
+from aod.actions.action import Context, Result
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory, read_manifest
 from aod.config import Config
@@ -31,7 +31,7 @@ os.umask(0o022)  # a config that is written with another one may be refused
 if TYPE_CHECKING:
     from tests.fakes import FakeTracer
 
-Collect = Callable[[Context, Output], Awaitable[Outcome]]
+Collect = Callable[[Context, Output], Awaitable[Result]]
 Notes = Callable[[], list[str]]
 
 
@@ -171,9 +171,9 @@ async def told(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Told]:
     logger.removeHandler(listener)
 
 
-async def writes(context: Context, output: Output) -> Outcome:
+async def writes(context: Context, output: Output) -> Result:
     await output.write(b"content")
-    return Outcome()
+    return Result()
 
 
 def make_config(path: Path, **keys: Any) -> Config:

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from aod import actions
-from aod.actions.action import Action, Context, Outcome
+from aod.actions.action import Action, Context, Result
 from aod.actions.output import Output
-from aod.actions.runner import Runner
+from aod.actions.program import run
 from aod.bundle import OutputDirectory, recover
 from aod.detectors.anomaly import Anomaly
 from aod.incidents.incident import Surroundings
@@ -33,6 +33,7 @@ from aod.processes.command import Command
 from aod.report.summary import render
 from aod.runtime.counts import Tally
 from aod.runtime.queue import Channel
+from tests.children import make_runner
 from tests.conftest import make_anomaly, make_config
 from tests.disk import clean_of, whole
 
@@ -58,9 +59,9 @@ class Real:
         self.name = name
         self.file_name = f"{name}.txt"
 
-    async def collect(self, context: Context, output: Output) -> Outcome:
+    async def collect(self, context: Context, output: Output) -> Result:
         """Run it."""
-        return await COMMANDS[self.name].run(context, output)
+        return await run(COMMANDS[self.name], context, output)
 
 
 def create(name: str) -> Action:
@@ -76,12 +77,12 @@ async def pipeline(folder: Path) -> None:
     with await asyncio.to_thread(OutputDirectory.open, folder) as output:
         output.lock()
         await asyncio.to_thread(recover, output, render, clean_of=clean_of)
-        surroundings = Surroundings(lambda *_: [], Context, dict)
+        surroundings = Surroundings(lambda *_: [], dict)
         loop = asyncio.get_running_loop()
         incidents = Incidents(
             config,
             output,
-            Runner(4),
+            make_runner(),
             surroundings,
             make_cooldowns(config),
             Tally(),

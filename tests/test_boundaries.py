@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from aod.actions.action import Context
-from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory
 from aod.detectors.anomaly import Anomaly
 from aod.incidents.incident import Describe, Surroundings
@@ -11,6 +9,7 @@ from aod.incidents.incidents import Incidents, make_cooldowns
 from aod.incidents.outcomes import Outcomes
 from aod.runtime.counts import Tally
 from aod.runtime.queue import Channel
+from tests.children import make_runner
 from tests.conftest import Collect, Told, make_anomaly, make_config, names_in
 from tests.incidents.test_incidents import handle, manifests, spawn
 
@@ -21,9 +20,11 @@ def incidents_that_describe(
     output: OutputDirectory, describe: Describe, tally: Tally, **keys: Any
 ) -> Incidents:
     config = make_config(output.path, incidents={"cooldown_sec": 0, "max_cooldown_sec": 0})
-    surroundings = Surroundings(describe, Context, dict, **keys)
+    surroundings = Surroundings(describe, dict, **keys)
     cooldowns = make_cooldowns(config)
-    return Incidents(config, output, Runner(4), surroundings, cooldowns, tally, spawn, Outcomes())
+    return Incidents(
+        config, output, make_runner(), surroundings, cooldowns, tally, spawn, Outcomes()
+    )
 
 
 def failing(at_call: int) -> Describe:

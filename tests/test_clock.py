@@ -18,7 +18,6 @@ WALL_READERS = {
     "runtime/audit.py": "when a note was taken",
     "bundle/output.py": "which time stamps are of the future",
     "redact/namemap.py": "the name of a damaged map that is set aside",
-    "incidents/notify.py": "when a program was started to be told",
 }
 """Windows, cooldowns and timeouts are not among them: those must not go by a clock that is set."""
 

@@ -1,18 +1,16 @@
 """The seam between the runner and an action: what each is told and what it gives back."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol, TypeAlias
 
 from aod.actions.output import Output
+from aod.processes.children import Children
+from aod.processes.command import STDERR_KEPT_BYTES
 from aod.processes.stuck import Stuck
 
-State = Literal["ok", "failed", "timeout", "skipped", "abandoned", "cancelled"]
+State: TypeAlias = Literal["ok", "failed", "timeout", "skipped", "abandoned", "cancelled"]
 """How an action ended; `abandoned`: a child or thread is stuck in the kernel, left behind."""
-
-
-STDERR_KEPT_BYTES = 4 << 10
 
 
 class Skip(Exception):  # noqa: N818 - no error: what does not apply here is a line in the manifest
@@ -23,44 +21,47 @@ class Abandoned(Exception):  # noqa: N818 - what was done, told as it stands in 
     """The action gave up a thread that is stuck in the kernel; the message says on what."""
 
 
-def _never(server: str) -> str | None:
-    return None
+class Guard(Protocol):
+    """Keeps actions away from a server that has trouble: whoever asked it would hang."""
+
+    def objection(self, server: str) -> str | None:
+        """Return why the server of //server/share is left alone, None when it may be asked.
+
+        May block.
+        """
 
 
-@contextmanager
-def _unmarked(pid: int) -> Iterator[None]:
-    yield
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What time an incident is about, and how much of it an action may keep.
 
+    `raised_wall_ns` is nanoseconds since the epoch; `snaplen` is bytes of each packet.
+    """
 
-def _unrecorded(kind: str, **details: Any) -> None:
-    pass
+    raised_wall_ns: int
+    lookback_s: float
+    post_trigger_s: float
+    timeout_s: float
+    max_bytes: int
+    snaplen: int
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an action may know of the incident that it serves.
+    """What an action may know of the incident that it serves, and of its surroundings."""
 
-    `raised_wall_ns` is nanoseconds since the epoch. `hold_back` is given the server of
-    //server/share and answers with a reason to leave it alone, or None. `own_child` is entered
-    with the pid of every child and left when it is gone, so that the tracer flags its requests.
-    `record` is the audit's: record("child", argv=, pid=, exit_code=, duration_s=). `stuck` is
-    put in by the runner.
-    """
+    span: Span
+    children: Children
+    guard: Guard
 
-    raised_wall_ns: int
-    lookback_s: float = 300.0
-    post_trigger_s: float = 5.0
-    timeout_s: float = 10.0
-    max_bytes: int = 16 << 20
-    snaplen: int = 192
-    hold_back: Callable[[str], str | None] = _never
-    own_child: Callable[[int], AbstractContextManager[None]] = _unmarked
-    record: Callable[..., None] = _unrecorded
-    stuck: Stuck = field(default_factory=Stuck)
+    @property
+    def stuck(self) -> Stuck:
+        """The children and threads that the kernel does not let go of."""
+        return self.children.stuck
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Result:
     """How the collecting went; `stderr` is the last 4 KiB of it, `reason` a plain sentence."""
 
     state: State = "ok"
@@ -72,16 +73,20 @@ class Outcome:
 GRAVITY: tuple[State, ...] = ("skipped", "ok", "cancelled", "failed", "timeout", "abandoned")
 
 
-def combined(outcomes: Sequence[Outcome]) -> Outcome:
-    """Return the gravest of several outcomes, with the reasons and the stderr of all."""
-    gravest = max(outcomes, key=lambda outcome: GRAVITY.index(outcome.state))
-    reasons = dict.fromkeys(outcome.reason for outcome in outcomes if outcome.reason)
-    stderr = "".join(outcome.stderr for outcome in outcomes)[-STDERR_KEPT_BYTES:]
-    return Outcome(gravest.state, "; ".join(reasons), gravest.exit_code, stderr)
+def combined(results: Sequence[Result]) -> Result:
+    """Return the gravest of several results, with the reasons and the stderr of all."""
+    gravest = max(results, key=lambda result: GRAVITY.index(result.state))
+    reasons = dict.fromkeys(result.reason for result in results if result.reason)
+    stderr = "".join(result.stderr for result in results)[-STDERR_KEPT_BYTES:]
+    return Result(gravest.state, "; ".join(reasons), gravest.exit_code, stderr)
 
 
 class Action(Protocol):
-    """One thing to collect into one file."""
+    """One thing to collect into one file.
+
+    It may have more to say of itself: `program` is the name of what it runs, and `capabilities`
+    what that needs of root's rights.
+    """
 
     @property
     def name(self) -> str:
@@ -91,7 +96,7 @@ class Action(Protocol):
     def file_name(self) -> str:
         """Name of its file in the bundle."""
 
-    async def collect(self, context: Context, output: Output) -> Outcome:
+    async def collect(self, context: Context, output: Output) -> Result:
         """Write what it finds to `output`.
 
         Raises Skip when it does not apply here, Abandoned, or OSError; all become its result.

@@ -1,7 +1,8 @@
 """Keeps the kernel's log."""
 
-from aod.actions.action import Context, Outcome
+from aod.actions.action import Context, Result
 from aod.actions.output import Output
+from aod.actions.program import run
 from aod.host.capabilities import Capability
 from aod.processes.command import Command
 
@@ -18,6 +19,6 @@ class Dmesg:
         arguments = ("--time-format", "iso", "--decode")
         self._command = Command(program, arguments, capabilities=self.capabilities)
 
-    async def collect(self, context: Context, output: Output) -> Outcome:
+    async def collect(self, context: Context, output: Output) -> Result:
         """Run dmesg."""
-        return await self._command.run(context, output)
+        return await run(self._command, context, output)

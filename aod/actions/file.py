@@ -9,7 +9,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Self, TypeVar, TypeVarTuple
 
-from aod.actions.action import Abandoned, Context, Outcome, Skip
+from aod.actions.action import Abandoned, Context, Result, Skip
 from aod.actions.output import Output
 from aod.host.capabilities import Capability, raised
 
@@ -34,8 +34,8 @@ class Source:
     def __init__(self, path: Path, context: Context) -> None:
         self._path = path
         self._stuck = context.stuck
-        self._timeout_s = context.timeout_s
-        self._until_s = asyncio.get_running_loop().time() + context.timeout_s
+        self._timeout_s = context.span.timeout_s
+        self._until_s = asyncio.get_running_loop().time() + context.span.timeout_s
         self._file: FileIO | None = None
 
     async def __aenter__(self) -> Self:
@@ -86,14 +86,14 @@ class Source:
                 file.close()
 
 
-async def copy(path: Path, context: Context, output: Output, absent: str) -> Outcome:
+async def copy(path: Path, context: Context, output: Output, absent: str) -> Result:
     """Copy a whole file; raises Skip with the reason `absent` when there is none."""
     try:
         async with Source(path, context) as source:
             await source.copy(output)
     except FileNotFoundError:
         raise Skip(absent) from None
-    return Outcome()
+    return Result()
 
 
 async def read_text(path: Path, context: Context) -> str:

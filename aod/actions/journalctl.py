@@ -3,8 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from aod.actions.action import Context, Outcome, Skip
+from aod.actions.action import Context, Result, Skip
 from aod.actions.output import Output
+from aod.actions.program import run
 from aod.host.capabilities import Capability
 from aod.processes.command import Command
 
@@ -23,18 +24,18 @@ class Journalctl:
         self._program = program
         self._folders = [root / folder for folder in FOLDERS]
 
-    async def collect(self, context: Context, output: Output) -> Outcome:
+    async def collect(self, context: Context, output: Output) -> Result:
         """Run journalctl; raises Skip where no journal is kept."""
         if not await asyncio.to_thread(self._is_kept):
             raise Skip("no journal is kept here")
-        since_s = context.raised_wall_ns / 1e9 - context.lookback_s
+        since_s = context.span.raised_wall_ns / 1e9 - context.span.lookback_s
         arguments = ("--since", f"@{since_s:.0f}", "-o", "short-iso-precise")
         command = Command(
             self._program,
             (*arguments, "--no-pager", "--quiet"),
             capabilities=self.capabilities,
         )
-        return await command.run(context, output)
+        return await run(command, context, output)
 
     def _is_kept(self) -> bool:
         # journalctl itself exits with 0 and prints nothing when there is no journal.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from aod.actions.action import Context, Outcome, Skip
+from aod.actions.action import Context, Result, Skip
 from aod.actions.file import read_text
 from aod.actions.output import Output
 from aod.host.mounts import CIFS_TYPES
@@ -22,7 +22,7 @@ class Mounts:
     def __init__(self, root: Path = Path("/")) -> None:
         self._folder = root / "proc/self"
 
-    async def collect(self, context: Context, output: Output) -> Outcome:
+    async def collect(self, context: Context, output: Output) -> Result:
         """Write the lines under a heading each; raises Skip when nothing of cifs is mounted."""
         tables = {name: await read_text(self._folder / name, context) for name in TABLES}
         kept = {name: [*filter(_is_cifs, text.splitlines())] for name, text in tables.items()}
@@ -30,7 +30,7 @@ class Mounts:
             raise Skip("no SMB share is mounted")
         for name, lines in kept.items():
             await output.write_text("\n".join([f"# /proc/self/{name}", *lines, ""]))
-        return Outcome()
+        return Result()
 
 
 def _is_cifs(line: str) -> bool:

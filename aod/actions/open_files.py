@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from aod.actions.action import Context, Outcome
+from aod.actions.action import Context, Result
 from aod.actions.file import copy
 from aod.actions.output import Output
 
@@ -17,7 +17,7 @@ class OpenFiles:
     def __init__(self, root: Path = Path("/")) -> None:
         self._folder = root / "proc/fs/cifs"
 
-    async def collect(self, context: Context, output: Output) -> Outcome:
+    async def collect(self, context: Context, output: Output) -> Result:
         """Copy it; raises Skip without cifs, or where the kernel has no such file."""
         loaded = await asyncio.to_thread(self._folder.is_dir)
         absent = "this kernel has no open_files" if loaded else "cifs is not loaded"

@@ -5,21 +5,25 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from aod.actions import NAMES
-from aod.actions.action import Abandoned, Action, ActionResult, Context, Outcome, Skip
+from aod.actions.action import (
+    Abandoned,
+    Action,
+    ActionResult,
+    Context,
+    Guard,
+    Result,
+    Skip,
+    Span,
+)
 from aod.actions.output import Files, Output
-from aod.processes.stuck import Stuck
+from aod.processes.children import Children
 
 log = logging.getLogger(__name__)
 
 LAST_RESORT_S = 10.0
 """Beyond its own deadline an action needs at most 5 s to end its child and pipes."""
-
-
-def _unheard(result: ActionResult) -> None:
-    pass
 
 
 class Runner:
@@ -29,30 +33,21 @@ class Runner:
     touches the others.
     """
 
-    def __init__(self, max_concurrent_tasks: int) -> None:
+    def __init__(self, max_concurrent_tasks: int, children: Children, guard: Guard) -> None:
         self._slots = asyncio.Semaphore(max_concurrent_tasks)
-        self._stuck = Stuck()
+        self._children = children
+        self._guard = guard
 
     def change_limit(self, max_concurrent_tasks: int) -> None:
         """Let so many run at once from the next incident on: one has all the slots."""
         self._slots = asyncio.Semaphore(max_concurrent_tasks)
 
-    @property
-    def stuck(self) -> int:
-        """Children and threads that the kernel does not let go of at this moment."""
-        return self._stuck.now
-
-    @property
-    def stuck_total(self) -> int:
-        """Children and threads that were ever left behind."""
-        return self._stuck.total
-
     async def run(
         self,
         actions: Sequence[Action],
-        context: Context,
+        span: Span,
         files: Files,
-        on_result: Callable[[ActionResult], None] = _unheard,
+        on_result: Callable[[ActionResult], None],
     ) -> tuple[ActionResult, ...]:
         """Run the actions and return their results in the order in which they started.
 
@@ -60,7 +55,7 @@ class Runner:
         each result as it is there; on cancellation also with those that were cut off, after
         their children were ended (4 s), before CancelledError is raised.
         """
-        context = replace(context, stuck=self._stuck)
+        context = Context(span, self._children, self._guard)
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(
@@ -77,49 +72,49 @@ class Runner:
         files: Files,
         on_result: Callable[[ActionResult], None],
     ) -> ActionResult:
-        output = Output(files, action.file_name, context.max_bytes)
+        output = Output(files, action.file_name, context.span.max_bytes)
         started: tuple[int, float] | None = None
-        outcome = Outcome("cancelled", "aod ended before it was started")
+        end = Result("cancelled", "aod ended before it was started")
         try:
             async with self._slots:
                 started = (time.time_ns(), time.monotonic())
-                outcome = Outcome("cancelled", "aod ended while it ran")
-                outcome = await _collect(action, context, output)
+                end = Result("cancelled", "aod ended while it ran")
+                end = await _collect(action, context, output)
         finally:
             try:
                 await output.close()
             finally:
-                result = _result(action, outcome, output, started)
+                result = _result(action, end, output, started)
                 on_result(result)
         return result
 
 
-async def _collect(action: Action, context: Context, output: Output) -> Outcome:
-    """Run one action: the boundary at which whatever goes wrong becomes its outcome."""
-    limit_s = context.timeout_s + context.post_trigger_s + LAST_RESORT_S
+async def _collect(action: Action, context: Context, output: Output) -> Result:
+    """Run one action: the boundary at which whatever goes wrong becomes its result."""
+    limit_s = context.span.timeout_s + context.span.post_trigger_s + LAST_RESORT_S
     try:
         async with asyncio.timeout(limit_s):
             return await action.collect(context, output)
     except Skip as skip:
-        return Outcome("skipped", str(skip))
+        return Result("skipped", str(skip))
     except Abandoned as abandoned:
-        return Outcome("abandoned", str(abandoned))
+        return Result("abandoned", str(abandoned))
     except TimeoutError as error:
-        return Outcome("timeout", str(error) or f"it did not end within {limit_s:g} s")
+        return Result("timeout", str(error) or f"it did not end within {limit_s:g} s")
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         where = f" ({error.filename})" if error.filename else ""
-        return Outcome("failed", f"{reason}{where}")
+        return Result("failed", f"{reason}{where}")
     except Exception as error:
         log.exception("action failed unexpectedly action=%s", action.name)
-        return Outcome("failed", f"{type(error).__name__}: {error}")
+        return Result("failed", f"{type(error).__name__}: {error}")
 
 
 def _result(
-    action: Action, outcome: Outcome, output: Output, started: tuple[int, float] | None
+    action: Action, end: Result, output: Output, started: tuple[int, float] | None
 ) -> ActionResult:
     wall_ns, monotonic_s = started or (0, time.monotonic())
-    state, reason = outcome.state, outcome.reason
+    state, reason = end.state, end.reason
     if output.failure and state == "ok":
         state, reason = "failed", output.failure
     elif state == "ok" and output.file is None and not reason:
@@ -131,8 +126,8 @@ def _result(
         file=output.file,
         bytes=output.bytes,
         truncated=output.truncated,
-        exit_code=outcome.exit_code,
-        stderr=outcome.stderr,
+        exit_code=end.exit_code,
+        stderr=end.stderr,
         started_wall_ns=wall_ns,
         duration_s=time.monotonic() - monotonic_s,
     )

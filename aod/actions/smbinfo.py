@@ -3,9 +3,10 @@
 import asyncio
 from pathlib import Path
 
-from aod.actions.action import Context, Outcome, Skip, combined
+from aod.actions.action import Context, Result, Skip, combined
 from aod.actions.file import read_text
 from aod.actions.output import Output
+from aod.actions.program import run
 from aod.host.capabilities import Capability
 from aod.host.mounts import MOUNTINFO, Mount, cifs_mounts, parse
 from aod.processes.command import Command
@@ -29,20 +30,20 @@ class Smbinfo:
         self._program = program
         self._mountinfo = root / MOUNTINFO
 
-    async def collect(self, context: Context, output: Output) -> Outcome:
+    async def collect(self, context: Context, output: Output) -> Result:
         """Ask about every share that nothing speaks against; raises Skip when none is left."""
         mounts = _one_per_share(await read_text(self._mountinfo, context))
         if not mounts:
             raise Skip("no SMB share is mounted")
         queries = [(mount, query) for mount in mounts[:MAX_MOUNTS] for query in QUERIES]
         time_s = asyncio.get_running_loop().time
-        until_s = time_s() + context.timeout_s
+        until_s = time_s() + context.span.timeout_s
         ends = []
         for left, (mount, query) in zip(range(len(queries), 0, -1), queries, strict=True):
             part_s = (until_s - time_s()) / left
             ends.append(await self._ask(mount, query, part_s, context, output))
         if left_out := len(mounts[MAX_MOUNTS:]):
-            ends.append(Outcome("skipped", f"{left_out} more shares were left out"))
+            ends.append(Result("skipped", f"{left_out} more shares were left out"))
         summary = combined(ends)
         if summary.state == "skipped":
             raise Skip(summary.reason)
@@ -50,11 +51,11 @@ class Smbinfo:
 
     async def _ask(
         self, mount: Mount, query: str, timeout_s: float, context: Context, output: Output
-    ) -> Outcome:
-        if reason := await asyncio.to_thread(context.hold_back, mount.server):
-            return Outcome("skipped", f"{mount.source}: {reason}")
+    ) -> Result:
+        if reason := await asyncio.to_thread(context.guard.objection, mount.server):
+            return Result("skipped", f"{mount.source}: {reason}")
         if timeout_s <= 0:
-            return Outcome("timeout", f"{mount.source}: no time was left")
+            return Result("timeout", f"{mount.source}: no time was left")
         heading = f"# smbinfo {query} {mount.mount_point} ({mount.source})\n"
         command = Command(
             self._program,
@@ -63,9 +64,9 @@ class Smbinfo:
             capabilities=self.capabilities,
         )
         try:
-            return await command.run(context, output, timeout_s)
+            return await run(command, context, output, timeout_s)
         except Skip as skip:
-            return Outcome("skipped", str(skip))
+            return Result("skipped", str(skip))
 
 
 def _one_per_share(mountinfo_text: str) -> list[Mount]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from aod.actions.action import Context, Outcome
+from aod.actions.action import Context, Result
 from aod.actions.file import copy
 from aod.actions.output import Output
 
@@ -16,6 +16,6 @@ class Stats:
     def __init__(self, root: Path = Path("/")) -> None:
         self._path = root / "proc/fs/cifs/Stats"
 
-    async def collect(self, context: Context, output: Output) -> Outcome:
+    async def collect(self, context: Context, output: Output) -> Result:
         """Copy it; raises Skip without cifs."""
         return await copy(self._path, context, output, absent="cifs is not loaded")

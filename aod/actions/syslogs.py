@@ -4,7 +4,7 @@ from functools import partial
 from io import FileIO
 from pathlib import Path
 
-from aod.actions.action import Context, Outcome, Skip
+from aod.actions.action import Context, Result, Skip
 from aod.actions.file import Source
 from aod.actions.output import Output
 from aod.actions.tail import Start, span_start
@@ -21,7 +21,7 @@ class Syslogs:
     def __init__(self, root: Path = Path("/")) -> None:
         self._paths = [root / log for log in LOGS]
 
-    async def collect(self, context: Context, output: Output) -> Outcome:
+    async def collect(self, context: Context, output: Output) -> Result:
         """Copy the first log that is there; raises Skip on a journal-only system."""
         for path in self._paths:
             try:
@@ -31,9 +31,9 @@ class Syslogs:
                 continue
         raise Skip("no /var/log/syslog or /var/log/messages: this system logs to the journal only")
 
-    async def _copy_span(self, source: Source, context: Context, output: Output) -> Outcome:
-        raised_s = context.raised_wall_ns / 1e9
-        since_s = raised_s - context.lookback_s
+    async def _copy_span(self, source: Source, context: Context, output: Output) -> Result:
+        raised_s = context.span.raised_wall_ns / 1e9
+        since_s = raised_s - context.span.lookback_s
         room = max(0, output.room - len(output.marker))
         find = partial(span_start, since_s=since_s, near_s=raised_s, max_bytes=room)
         start = await source.call(find)
@@ -42,7 +42,7 @@ class Syslogs:
         await source.call(FileIO.seek, start.offset)
         await source.copy(output)
         output.truncated |= start.truncated
-        return Outcome(reason=_remark(start))
+        return Result(reason=_remark(start))
 
 
 def _remark(start: Start) -> str:

@@ -1,7 +1,8 @@
 """Keeps the packets of the SMB port from the anomaly on."""
 
-from aod.actions.action import Context, Outcome
+from aod.actions.action import Context, Result
 from aod.actions.output import Output
+from aod.actions.program import run
 from aod.host.capabilities import Capability
 from aod.processes.command import Command
 
@@ -23,14 +24,25 @@ class Tcpdump:
     def __init__(self, program: str = program) -> None:
         self._program = program
 
-    async def collect(self, context: Context, output: Output) -> Outcome:
+    async def collect(self, context: Context, output: Output) -> Result:
         """Capture; SIGTERM after `post_trigger_s` is its normal end."""
-        options = ("-i", "any", "-nn", "-U", "-Z", "root", "-s", str(context.snaplen), "-w", "-")
+        options = (
+            "-i",
+            "any",
+            "-nn",
+            "-U",
+            "-Z",
+            "root",
+            "-s",
+            str(context.span.snaplen),
+            "-w",
+            "-",
+        )
         arguments = (*options, "tcp", "port", "445")
         command = Command(
             self._program,
             arguments,
-            run_for_s=context.post_trigger_s,
+            run_for_s=context.span.post_trigger_s,
             capabilities=self.capabilities,
         )
-        return await command.run(context, output)
+        return await run(command, context, output)

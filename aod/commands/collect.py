@@ -76,16 +76,12 @@ def _ask(service: "Client", reason: str) -> str:
 def _collect_here(loaded: "Config", reason: str) -> None:
     from aod.commands.run import watch_children_by_pidfd
     from aod.detectors.anomaly import Anomaly, AnomalyType
-    from aod.incidents.incident import Surroundings, make_context
+    from aod.incidents.incident import Surroundings
 
     manual = Anomaly(
         AnomalyType.MANUAL, "manual", time.monotonic_ns(), time.time_ns(), reason=reason
     )
-    surroundings = Surroundings(
-        describe=lambda anomaly, offset_ns: [],
-        context=lambda raised_wall_ns: make_context(loaded, raised_wall_ns),
-        lost=dict,
-    )
+    surroundings = Surroundings(describe=lambda anomaly, offset_ns: [], lost=dict)
     watch_children_by_pidfd()
     asyncio.run(keep(manual, loaded, surroundings, typer.echo))
 
@@ -103,10 +99,14 @@ async def keep(
     from aod.actions.runner import Runner
     from aod.bundle import OutputDirectory
     from aod.incidents.incident import Incident
+    from aod.processes.children import Children
+    from aod.runtime.audit import Audit
+    from aod.tracer.own import OwnProcesses
 
-    runner = Runner(config.watcher.max_concurrent_tasks)
-    incident = Incident(anomaly, config, runner, surroundings, suppressed=[])
     with await asyncio.to_thread(OutputDirectory.open, config.aod_output_dir) as output:
+        children = Children(OwnProcesses(), Audit(output.fd, enabled=False))
+        runner = Runner(config.watcher.max_concurrent_tasks, children, _Unwatched())
+        incident = Incident(anomaly, config, runner, surroundings, suppressed=[])
         _end_early_when_told(incident)
         try:
             await incident.collect(output)
@@ -114,9 +114,17 @@ async def keep(
         except OSError as error:
             raise BundleError(f"cannot keep a bundle in {output.path}: {error}") from error
     await asyncio.to_thread(tell, sealed)
-    if runner.stuck:
+    if children.stuck.now:
         # A thread that the kernel does not let go of would hold a normal exit.
         os._exit(0)
+
+
+class _Unwatched:
+    """Nothing speaks against asking a server: no tracer of ours knows what it has not answered."""
+
+    def objection(self, server: str) -> str | None:
+        """Return nothing."""
+        return None
 
 
 def _end_early_when_told(incident: "Incident") -> None:

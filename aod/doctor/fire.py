@@ -21,7 +21,7 @@ from aod.detectors.detection import make_detectors
 from aod.detectors.detector import Detector, Ticking
 from aod.errors import SurroundingsError, TracerError
 from aod.events import Cause, Count, Events, Kind, empty, join
-from aod.incidents.incident import Surroundings, make_context
+from aod.incidents.incident import Surroundings
 from aod.smb import Command
 from aod.smb.filter import NEVER, event_thresholds_ns
 from aod.smb.names import Names
@@ -73,7 +73,7 @@ async def fire(config: Config) -> Shot:
                     lost = tracer.counts()[Count.LOST]
                     return Shot(
                         replace(anomaly.stamped(wall_offset_ns()), reason=REASON),
-                        _surroundings(config, detector, lost),
+                        _surroundings(detector, lost),
                     )
     raise SurroundingsError(
         "no anomaly of the config was raised by the made-up operations: they are of a process "
@@ -155,14 +155,13 @@ def _judge(detector: Detector, events: Events) -> Anomaly | None:
     return anomaly
 
 
-def _surroundings(config: Config, detector: Detector, lost: int) -> Surroundings:
+def _surroundings(detector: Detector, lost: int) -> Surroundings:
     def describe(anomaly: Anomaly, offset_ns: int) -> list[dict[str, Any]]:
         thresholds_ns = event_thresholds_ns(detector.filter.thresholds_ns, anomaly.events)
         return describe_events(anomaly.events, thresholds_ns, Names(), offset_ns)
 
     return Surroundings(
         describe,
-        context=lambda raised_wall_ns: make_context(config, raised_wall_ns),
         lost=lambda: {"events": lost},
         libbpf=libbpf_version(),
     )

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from aod import actions
-from aod.actions.action import Skip
 from aod.doctor.finding import Finding, State
 from aod.processes import programs
+from aod.processes.programs import NotRun
 
 
 def examine(names: Iterable[str] = ()) -> Iterator[Finding]:
@@ -28,6 +28,6 @@ def _lacking(program: str) -> str:
     """Return why a program is not run, or ""."""
     try:
         programs.find(program)
-    except Skip as skip:
-        return str(skip)
+    except NotRun as reason:
+        return str(reason)
     return ""

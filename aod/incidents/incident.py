@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aod import actions, redact
-from aod.actions.action import Action, ActionResult, Context
+from aod.actions.action import Action, ActionResult, Span
 from aod.actions.runner import Runner
 from aod.bundle import SUMMARY, Bundle, OutputDirectory, Room
 from aod.bundle import describe as manifest
@@ -39,8 +39,6 @@ class Surroundings:
     """What an incident needs from the rest of the service."""
 
     describe: Describe
-    context: Callable[[int], Context]
-    """Given the time of the anomaly in nanoseconds since the epoch."""
     lost: Callable[[], dict[str, int]]
     usual_latency_ns: Callable[[Events], int] = lambda events: 0
     """The median latency of operations like these before them, 0 where it is not known."""
@@ -53,17 +51,16 @@ class Surroundings:
     """Given how each incident ended; does not wait."""
 
 
-def make_context(config: Config, raised_wall_ns: int, **hooks: Any) -> Context:
-    """Return what actions are told of an incident; `hooks` are the callables of Context."""
+def make_span(config: Config, raised_wall_ns: int) -> Span:
+    """Return what actions are told of an incident that was raised at a time of the wall clock."""
     watcher = config.watcher
-    return Context(
+    return Span(
         raised_wall_ns=raised_wall_ns,
         lookback_s=watcher.lookback_sec,
         post_trigger_s=watcher.post_trigger_sec,
         timeout_s=watcher.action_timeout_sec,
         max_bytes=int(watcher.action_max_mb * MIB),
         snaplen=config.tcpdump.snaplen,
-        **hooks,
     )
 
 
@@ -205,8 +202,8 @@ class Incident:
         """Run those of the anomaly's actions that this incident has not run yet."""
         missing = [name for name in self._action_names(anomaly) if name not in self._results]
         chosen = [action for name in missing if (action := self._choose(name))]
-        context = self._surroundings.context(anomaly.timestamp)
-        await self._runner.run(chosen, context, self._bundle, self._keep_result)
+        span = make_span(self._config, anomaly.timestamp)
+        await self._runner.run(chosen, span, self._bundle, self._keep_result)
 
     def _choose(self, name: str) -> Action | None:
         """Return the action, or None with the reason as its result."""

@@ -4,17 +4,15 @@ import json
 import logging
 import time
 from asyncio import to_thread
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from aod.actions.action import STDERR_KEPT_BYTES, Context, Outcome, Skip
 from aod.config.program import objection
 from aod.incidents.notices import Notice
-from aod.processes.command import Command
-from aod.processes.programs import find
-from aod.processes.stuck import Stuck
+from aod.processes.children import Audit, Children
+from aod.processes.command import STDERR_KEPT_BYTES, Command, Ending
+from aod.processes.programs import NotRun, find
 from aod.runtime.queue import Channel
 
 log = logging.getLogger(__name__)
@@ -23,12 +21,10 @@ MAX_WAITING = 16
 """Notices that may wait while a program runs: at 10 s each the last is told within 3 minutes."""
 DEADLINE_S = 10.0
 
-Record = Callable[..., None]
-
 
 @dataclass(frozen=True, slots=True)
-class Program(Command):
-    """A program of the user's: it has all rights of the service, unlike those of actions."""
+class Unconfined(Command):
+    """A command of the user's: it has all rights of the service, unlike those of actions."""
 
     def command_line(self) -> list[str]:
         """Return what is run; it dies with aod."""
@@ -42,16 +38,13 @@ class Notify:
     a program does wrong is logged and counted in `failed`; what was never told, in `dropped`.
     """
 
-    def __init__(
-        self, command: Sequence[str], context: Callable[[int], Context], record: Record
-    ) -> None:
+    def __init__(self, command: Sequence[str], children: Children, audit: Audit) -> None:
         self.command = tuple(command)
         self.failed = 0
         self.deadline_s = DEADLINE_S
-        self._context = context
-        self._record = record
+        self._children = children
+        self._audit = audit
         self._waiting = Channel[Notice](MAX_WAITING)
-        self._stuck = Stuck()
 
     @property
     def dropped(self) -> int:
@@ -83,50 +76,45 @@ class Notify:
     async def _tell(self, notice: Notice, command: Sequence[str]) -> None:
         program, *arguments = command
         said, started_s = Tail(), time.monotonic()
-        outcome = Outcome("cancelled", "aod ended while it ran")
+        ending: Ending | None = None
         try:
-            outcome = await self._run(program, arguments, notice, said)
+            ending = await self._run(program, arguments, notice, said)
         finally:
             # Its arguments may hold a secret, such as the address of a webhook.
-            self._record(
+            self._audit.record(
                 "notify",
                 program=program,
                 arguments=len(arguments),
                 bundle=notice.bundle,
                 outcome=notice.outcome,
-                state=outcome.state,
-                exit_code=outcome.exit_code,
+                state=ending.state if ending else "cancelled",
+                exit_code=ending.exit_code if ending else None,
                 duration_s=time.monotonic() - started_s,
             )
-        if outcome.state != "ok":
+        if ending.state != "ok":
             self.failed += 1
             log.warning(
                 "notify.command failed failed=%d bundle=%s: %s; it said: %s",
                 self.failed,
                 notice.bundle or "none",
-                outcome.reason,
-                (said.text + outcome.stderr).strip() or "nothing",
+                ending.reason,
+                (said.text + ending.stderr).strip() or "nothing",
             )
 
     async def _run(
         self, program: str, arguments: Sequence[str], notice: Notice, said: "Tail"
-    ) -> Outcome:
+    ) -> Ending:
         # Once more, as it may have changed since the config was read.
         if reason := await to_thread(objection, Path(program)):
-            return Outcome("failed", f"{program} is not run: {reason}")
-        context = replace(self._context(time.time_ns()), record=_by_us, stuck=self._stuck)
+            return Ending("failed", f"{program} is not run: {reason}")
         stdin = json.dumps(notice.as_dict()).encode() + b"\n"
+        command = Unconfined(program, tuple(arguments), stdin=stdin, recorded=False)
         try:
-            child = Program(program, tuple(arguments), stdin=stdin)
-            return await child.run(context, said, self.deadline_s)
-        except Skip as skip:
-            return Outcome("failed", str(skip))
+            return await command.run(self._children, said, self.deadline_s)
+        except NotRun as reason:
+            return Ending("failed", str(reason))
         except OSError as error:
-            return Outcome("failed", f"{program} cannot be started: {error.strerror}")
-
-
-def _by_us(kind: str, **details: Any) -> None:
-    """Leave the record of the child to the notice's own."""
+            return Ending("failed", f"{program} cannot be started: {error.strerror}")
 
 
 class Tail:
@@ -144,7 +132,3 @@ class Tail:
         """Take more; the beginning gives way."""
         self._kept = (self._kept + data)[-STDERR_KEPT_BYTES:]
         return True
-
-    async def write_text(self, text: str) -> bool:
-        """Take text."""
-        return await self.write(text.encode())

@@ -11,10 +11,9 @@ import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
-from aod.actions.action import Context
+from aod.processes.children import Children
 from aod.processes.programs import SEARCH_PATH
 
 log = logging.getLogger(__name__)
@@ -24,31 +23,21 @@ PIPE_BUFFER_BYTES = 64 << 10
 """asyncio stops reading a pipe when twice this much waits for us."""
 
 
-@dataclass(slots=True)
-class Living:
-    """The children that live; `starting` counts those that are about to, `started` all."""
-
-    pids: set[int] = field(default_factory=set)
-    starting: int = 0
-    started: int = 0
-
-
-LIVING = Living()
-"""Those of this process: whoever else is its child is an orphan of one of them."""
-
-
 class Child(asyncio.subprocess.SubprocessStreamProtocol):
     """A running child: its pipes are `stdout` and `stderr`, `over` is set when it is gone.
 
     `stopped` says that we ended it. `over` is set also when it was `abandoned`: SIGKILL was
     sent and the kernel does not let go of it (state D). When it goes after all, it is reaped
-    and no longer counts as stuck. The audit gets a record of its end, and of its abandonment.
+    and no longer counts as stuck. The audit gets a record of its end, and of its abandonment,
+    unless it is not `recorded`: the record holds its arguments.
     """
 
     term_grace_s: ClassVar[float] = 2.0
     kill_grace_s: ClassVar[float] = 2.0
 
-    def __init__(self, owner: str, argv: Sequence[str], context: Context) -> None:
+    def __init__(
+        self, owner: str, argv: Sequence[str], children: Children, *, recorded: bool = True
+    ) -> None:
         super().__init__(limit=PIPE_BUFFER_BYTES, loop=asyncio.get_running_loop())
         self.owner = owner
         self.argv = tuple(argv)
@@ -57,7 +46,8 @@ class Child(asyncio.subprocess.SubprocessStreamProtocol):
         self.over = asyncio.Event()
         self.stopped = False
         self.abandoned = False
-        self._context = context
+        self._children = children
+        self._recorded = recorded
         self._started_s = time.monotonic()
         self._mark = ExitStack()
         self._process: asyncio.SubprocessTransport | None = None
@@ -68,17 +58,17 @@ class Child(asyncio.subprocess.SubprocessStreamProtocol):
         cls,
         owner: str,
         argv: Sequence[str],
-        context: Context,
+        children: Children,
         stdin: int = asyncio.subprocess.DEVNULL,
+        *,
+        recorded: bool = True,
     ) -> AsyncIterator[Self]:
         """Start `argv` (an absolute program first) and make sure that it is gone at the end.
 
         `stdin` is a descriptor that it reads from. Raises OSError when it cannot be started.
         """
-        child = cls(owner, argv, context)
-        LIVING.starting += 1
-        LIVING.started += 1
-        try:
+        child = cls(owner, argv, children, recorded=recorded)
+        with children.starting():
             transport, _ = await asyncio.get_running_loop().subprocess_exec(
                 lambda: child,
                 *argv,
@@ -90,10 +80,8 @@ class Child(asyncio.subprocess.SubprocessStreamProtocol):
                 start_new_session=True,
                 umask=0o077,
             )
-        finally:
-            LIVING.starting -= 1
         try:
-            child._mark.enter_context(context.own_child(child.pid))
+            child._mark.enter_context(children.own.own(child.pid))
             try:
                 yield child
             finally:
@@ -107,15 +95,15 @@ class Child(asyncio.subprocess.SubprocessStreamProtocol):
         super().connection_made(transport)
         assert isinstance(transport, asyncio.SubprocessTransport)
         self._process, self.pid = transport, transport.get_pid()
-        LIVING.pids.add(self.pid)
+        self._children.pids.add(self.pid)
 
     def process_exited(self) -> None:
         """Note the exit code; called by asyncio when the child was reaped."""
         super().process_exited()
-        LIVING.pids.discard(self.pid)
+        self._children.pids.discard(self.pid)
         self.exit_code = self._process.get_returncode() if self._process else None
         if self.abandoned:
-            self._context.stuck.remove(self.owner)
+            self._children.stuck.remove(self.owner)
             log.info("stuck child is gone program=%s pid=%d", self.owner, self.pid)
         self.over.set()
         self._record()
@@ -145,13 +133,15 @@ class Child(asyncio.subprocess.SubprocessStreamProtocol):
 
     def _abandon(self) -> None:
         self.abandoned = True
-        self._context.stuck.add(self.owner)
+        self._children.stuck.add(self.owner)
         log.warning("child is stuck in the kernel program=%s pid=%d", self.owner, self.pid)
         self.over.set()
         self._record()
 
     def _record(self) -> None:
-        self._context.record(
+        if not self._recorded:
+            return
+        self._children.audit.record(
             "child",
             argv=list(self.argv),
             pid=self.pid,

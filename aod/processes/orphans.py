@@ -12,7 +12,7 @@ import os
 import signal
 from pathlib import Path
 
-from aod.processes.child import LIVING
+from aod.processes.children import Children
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def adopt(wanted: bool = True) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-async def watch() -> None:
+async def watch(children: Children) -> None:
     """End each orphan as soon as one of our children has ended, until cancelled."""
     adopt()
     loop = asyncio.get_running_loop()
@@ -37,28 +37,28 @@ async def watch() -> None:
         while True:
             await ended.wait()
             ended.clear()
-            await sweep()
+            await sweep(children)
     finally:
         loop.remove_signal_handler(signal.SIGCHLD)
         adopt(False)
 
 
-async def sweep() -> int:
-    """End and reap whoever is our child and was not started by us; return how many there were.
+async def sweep(children: Children) -> int:
+    """End and reap whoever is our child and is none of `children`; return how many there were.
 
     While a child is being started nothing is done: its end brings another look.
     """
-    started = LIVING.started
-    found = await asyncio.to_thread(children)
-    if LIVING.starting or LIVING.started != started:
+    started = children.started
+    found = await asyncio.to_thread(pids_of_all)
+    if children.is_starting or children.started != started:
         return 0
-    orphans = found - LIVING.pids
+    orphans = found - children.pids
     for pid in orphans:
         _end(pid)
     return len(orphans)
 
 
-def children() -> set[int]:
+def pids_of_all() -> set[int]:
     """Return the pids of all children of this process; reads procfs (CONFIG_PROC_CHILDREN)."""
     found: set[int] = set()
     for task in TASKS.iterdir():

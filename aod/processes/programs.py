@@ -1,15 +1,13 @@
-"""Which file runs when an action names a program, and how little of root's rights it gets."""
+"""Which file runs when a program is named, and how little of root's rights it gets."""
 
 import contextlib
 import functools
 import os
 import shutil
-import stat
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from aod.actions.action import Skip
-from aod.host import capabilities
+from aod.host import capabilities, trust
 from aod.host.capabilities import Capability
 
 SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -20,26 +18,34 @@ NOT_FOUND = 127
 LIMITS = ("--core=0:0", "--fsize=0:0", "--rtprio=0:0")
 """A child's memory is not written to the disk, and it writes no file: it has pipes."""
 
+_WORDS = trust.Words(
+    owned="others can write to {path} (chmod go-w it)",
+    writable="others can write to {path} (chmod go-w it)",
+)
+
+
+class NotRun(Exception):  # noqa: N818 - no error: whoever asked for it goes without
+    """A program is not run; the message is the reason."""
+
 
 @functools.cache
 def find(program: str) -> str:
     """Return the absolute path of a program; what was found first counts to the end.
 
-    Blocking. Raises Skip for one that is not installed, or that others could have put there.
+    Blocking. Raises NotRun for one that is not installed, or that others could have put there.
     """
     path = shutil.which(program, path=SEARCH_PATH)
     if path is None:
-        raise Skip(f"{program} is not installed")
+        raise NotRun(f"{program} is not installed")
     real = Path(path).resolve()
     for place in (Path(path).parent, real.parent, real):
-        status = place.stat()
-        if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise Skip(f"{program} is not run: others can write to {place} (chmod go-w it)")
+        if reason := trust.objection(place, place.stat(), _WORDS):
+            raise NotRun(f"{program} is not run: {reason}")
     return path
 
 
 def require_there(*names: str) -> None:
-    """Look anew when one of the programs that were found has gone; raises Skip. Blocking."""
+    """Look anew when one of the programs that were found has gone; raises NotRun. Blocking."""
     if all(Path(find(name)).exists() for name in names):
         return
     find.cache_clear()
@@ -48,10 +54,10 @@ def require_there(*names: str) -> None:
 
 
 def find_early(program: object) -> None:
-    """Find what an action says it runs: nothing that is put elsewhere later takes its place."""
+    """Find what somebody says they run: nothing that is put elsewhere later takes its place."""
     for name in (*CONFINING, program):
         if isinstance(name, str):
-            with contextlib.suppress(Skip):
+            with contextlib.suppress(NotRun):
                 find(name)
 
 
@@ -60,7 +66,7 @@ def confined(
 ) -> list[str]:
     """Return the command line that runs a program with no right but those that it needs.
 
-    It dies with the thread that starts it. Blocking; raises Skip.
+    It dies with the thread that starts it. Blocking; raises NotRun.
     """
     return [
         find("prlimit"),

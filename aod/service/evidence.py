@@ -1,40 +1,24 @@
-"""What an incident asks for: names, thresholds, the usual latency, the context of actions."""
+"""What an incident asks for: names, thresholds, the usual latency."""
 
 from typing import Any
 
-from aod.actions.action import Context
 from aod.activity.usual import usual_latency_ns
 from aod.bundle.describe import describe_events
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detection import Detection
 from aod.events import Events
-from aod.incidents.incident import make_context
-from aod.runtime.audit import Audit
-from aod.service.reload import ActiveConfig
 from aod.smb.filter import event_thresholds_ns
 from aod.smb.names import Names
 from aod.tracer.follower import Follower
-from aod.tracer.inflight import OpenRequests
 
 
 class Evidence:
     """Answers from the stages; what it does blocks."""
 
-    def __init__(
-        self,
-        active: ActiveConfig,
-        names: Names,
-        detection: Detection,
-        tracer: Follower,
-        open_requests: OpenRequests,
-        audit: Audit,
-    ) -> None:
-        self._active = active
+    def __init__(self, names: Names, detection: Detection, tracer: Follower) -> None:
         self._names = names
         self._detection = detection
         self._tracer = tracer
-        self._open_requests = open_requests
-        self._audit = audit
 
     def describe(self, anomaly: Anomaly, wall_offset_ns: int) -> list[dict[str, Any]]:
         """Return the events of an anomaly in words."""
@@ -46,13 +30,3 @@ class Evidence:
     def usual_latency_ns(self, events: Events) -> int:
         """Return the median latency of operations like these before them, 0 if not known."""
         return usual_latency_ns(*self._tracer.counters(), events)
-
-    def context(self, raised_wall_ns: int) -> Context:
-        """Return what actions are told."""
-        return make_context(
-            self._active.config,
-            raised_wall_ns,
-            hold_back=self._open_requests.objection,
-            own_child=self._tracer.own.own,
-            record=self._audit.record,
-        )

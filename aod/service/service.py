@@ -32,6 +32,7 @@ from aod.incidents.outcomes import Outcomes
 from aod.incidents.state import Keeper, StateDirectory
 from aod.metrics import Exposure
 from aod.processes import orphans
+from aod.processes.children import Children
 from aod.runtime.audit import Audit
 from aod.runtime.counts import Tally
 from aod.runtime.interval import Interval
@@ -128,14 +129,12 @@ class Service:
         # From the anomalies to the bundles.
         self.cooldowns = make_cooldowns(config)
         self.keeper = Keeper(state, self.cooldowns, self.tally)
-        self.runner = Runner(config.watcher.max_concurrent_tasks)
-        self.evidence = Evidence(
-            self.active, self.names, self.detection, self.tracer, self.open_requests, self.audit
-        )
-        self.notify = Notify(config.notify.command, self.evidence.context, self.audit.record)
+        self.children = Children(self.tracer.own, self.audit)
+        self.runner = Runner(config.watcher.max_concurrent_tasks, self.children, self.open_requests)
+        self.evidence = Evidence(self.names, self.detection, self.tracer)
+        self.notify = Notify(config.notify.command, self.children, self.audit)
         surroundings = Surroundings(
             self.evidence.describe,
-            self.evidence.context,
             self.losses.lost,
             self.evidence.usual_latency_ns,
             self.tracer.describe,
@@ -221,7 +220,7 @@ class Service:
             Component("collect", partial(self.on_request.run, signals.collect), lasting),
             Component("control", without_steps(self.control.run), optional),
             Component("audit", without_steps(self.audit.run), optional),
-            Component("orphans", without_steps(orphans.watch), optional),
+            Component("orphans", without_steps(partial(orphans.watch, self.children)), optional),
             Component("names", without_steps(self.upkeep.run), optional),
         ]
 

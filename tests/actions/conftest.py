@@ -1,10 +1,9 @@
 """What the tests of actions share: a folder for files, a context, and real processes."""
 
-import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,11 @@ import pytest
 
 from aod.actions.action import Context
 from aod.actions.output import Output
+from aod.processes.children import Children
+from tests.children import SPAN, Witness
 
 # That of the virtual environment may be another user's, and is then not run.
 PYTHON = str(Path(sys.executable).resolve())
-RAISED_WALL_NS = 1_763_806_201_000_000_000  # 2025-11-22T10:10:01Z
 
 
 class FakeFiles:
@@ -32,26 +32,6 @@ class FakeFiles:
         return (self.folder / name).read_bytes()
 
 
-class Surroundings:
-    """Notes what an action told its incident."""
-
-    def __init__(self) -> None:
-        self.started = asyncio.Event()
-        self.marked: list[int] = []
-        self.unmarked: list[int] = []
-        self.records: list[dict[str, Any]] = []
-
-    @contextmanager
-    def own_child(self, pid: int) -> Iterator[None]:
-        self.marked.append(pid)
-        self.started.set()
-        yield
-        self.unmarked.append(pid)
-
-    def record(self, kind: str, **details: Any) -> None:
-        self.records.append({"kind": kind, **details})
-
-
 @pytest.fixture
 def files(tmp_path: Path) -> FakeFiles:
     folder = tmp_path / "bundle"
@@ -60,13 +40,23 @@ def files(tmp_path: Path) -> FakeFiles:
 
 
 @pytest.fixture
-def surroundings() -> Surroundings:
-    return Surroundings()
+def witness() -> Witness:
+    return Witness()
 
 
 @pytest.fixture
-def context(surroundings: Surroundings) -> Context:
-    return Context(RAISED_WALL_NS, own_child=surroundings.own_child, record=surroundings.record)
+def children(witness: Witness) -> Children:
+    return Children(witness, witness)
+
+
+@pytest.fixture
+def context(children: Children, witness: Witness) -> Context:
+    return Context(SPAN, children, witness)
+
+
+def within(context: Context, **changed: Any) -> Context:
+    """Return a context with other numbers in its span."""
+    return replace(context, span=replace(context.span, **changed))
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from aod.actions.action import Abandoned, Context, Skip
 from aod.actions.file import Source, copy, read_text
 from aod.actions.output import Output
 
-from .conftest import FakeFiles, put
+from .conftest import FakeFiles, put, within
 
 MakeOutput = Callable[..., Output]
 
@@ -56,7 +55,7 @@ async def test_a_read_that_hangs_is_abandoned_and_counted_until_it_returns(
     root: Path, context: Context
 ) -> None:
     path = put(root, "file", "text")
-    context = replace(context, timeout_s=0.2)
+    context = within(context, timeout_s=0.2)
     hanging = threading.Event()
 
     with pytest.raises(Abandoned, match=r"did not return within 0\.2 s"):
@@ -83,7 +82,7 @@ async def test_reading_ends_at_the_deadline_between_two_reads(root: Path, contex
     path = put(root, "file", "text")
 
     async def read_for_ever() -> None:
-        async with Source(path, replace(context, timeout_s=0.05)) as source:
+        async with Source(path, within(context, timeout_s=0.05)) as source:
             while True:
                 await source.call(FileIO.tell)
 

@@ -2,12 +2,11 @@
 
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from aod.actions.action import Action, Context, Outcome, Skip
+from aod.actions.action import Action, Context, Result, Skip
 from aod.actions.debugdata import DebugData
 from aod.actions.dmesg import Dmesg
 from aod.actions.journalctl import Journalctl
@@ -18,10 +17,11 @@ from aod.actions.smbinfo import Smbinfo
 from aod.actions.stats import Stats
 from aod.actions.syslogs import Syslogs
 from aod.actions.tcpdump import Tcpdump
+from tests.children import Witness
 
-from .conftest import RAISED_WALL_NS, FakeFiles, put
+from .conftest import FakeFiles, put, within
 
-Keep = Callable[..., Awaitable[tuple[Outcome, list[str]]]]
+Keep = Callable[..., Awaitable[tuple[Result, list[str]]]]
 
 ECHO = """#!{python} -IS
 import sys
@@ -40,13 +40,13 @@ def echo(root: Path) -> str:
 
 @pytest.fixture
 def keep(make_output: Callable[..., Output], context: Context, files: FakeFiles) -> Keep:
-    """Run an action to its end and return its outcome and the lines of its file."""
+    """Run an action to its end and return its result and the lines of its file."""
 
-    async def run(action: Action, **changed: object) -> tuple[Outcome, list[str]]:
+    async def run(action: Action, **changed: object) -> tuple[Result, list[str]]:
         output = make_output(action.file_name)
-        outcome = await action.collect(replace(context, **changed), output)  # type: ignore[arg-type] # any field
+        result = await action.collect(within(context, **changed), output)
         await output.close()
-        return outcome, files.read(action.file_name).decode().splitlines()
+        return result, files.read(action.file_name).decode().splitlines()
 
     return run
 
@@ -67,9 +67,9 @@ async def test_a_file_of_cifs_is_kept(
 ) -> None:
     put(root, f"proc/fs/cifs/{name}", "content\n")
 
-    outcome, lines = await keep(action(root))
+    result, lines = await keep(action(root))
 
-    assert (outcome.state, lines) == ("ok", ["content"])
+    assert (result.state, lines) == ("ok", ["content"])
 
 
 @pytest.mark.parametrize("action", [DebugData, Stats, OpenFiles])
@@ -145,18 +145,18 @@ async def test_packets_of_the_smb_port_alone_are_captured(echo: str, keep: Keep)
 async def test_the_log_is_kept_from_the_lookback_on(root: Path, log: str, keep: Keep) -> None:
     put(root, log, "2025-11-22T10:00:00Z a old\n2025-11-22T10:09:00Z a new\n\tmore\n")
 
-    outcome, lines = await keep(Syslogs(root))
+    result, lines = await keep(Syslogs(root))
 
     assert lines == ["2025-11-22T10:09:00Z a new", "\tmore"]
-    assert (outcome.state, outcome.reason) == ("ok", "")
+    assert (result.state, result.reason) == ("ok", "")
 
 
 async def test_a_log_that_begins_within_the_span_says_so(root: Path, keep: Keep) -> None:
     put(root, "var/log/syslog", "2025-11-22T10:09:00Z a new\n")
 
-    outcome, _ = await keep(Syslogs(root))
+    result, _ = await keep(Syslogs(root))
 
-    assert outcome.reason == "the file begins within the span: older lines were rotated away"
+    assert result.reason == "the file begins within the span: older lines were rotated away"
 
 
 async def test_a_log_over_the_cap_keeps_its_newest_lines(
@@ -183,9 +183,9 @@ async def test_smbinfo_asks_twice_about_each_share_and_never_for_keys(
 ) -> None:
     put_mountinfo(root, cifs_line("1"), cifs_line("2"))
 
-    outcome, lines = await keep(Smbinfo(echo, root))
+    result, lines = await keep(Smbinfo(echo, root))
 
-    assert outcome.state == "ok"
+    assert result.state == "ok"
     assert lines[:2] == ["# smbinfo fileallinfo /mnt/1 x (//nas-1/data)", "fileallinfo /mnt/1 x"]
     asked = [line.split()[0] for line in lines if not line.startswith("#")]
     assert asked == ["fileallinfo", "filefsfullsizeinfo"] * 2
@@ -201,23 +201,26 @@ async def test_smbinfo_asks_about_a_bind_mounts_share_once(
     assert [line for line in lines if "/pod" in line] == []
 
 
-async def test_smbinfo_leaves_a_server_in_trouble_alone(root: Path, echo: str, keep: Keep) -> None:
+async def test_smbinfo_leaves_a_server_in_trouble_alone(
+    root: Path, echo: str, keep: Keep, witness: Witness
+) -> None:
     put_mountinfo(root, cifs_line("1"), cifs_line("2"))
-    troubles = {"nas-1": "the connection reconnects"}
+    witness.troubles = {"nas-1": "the connection reconnects"}
 
-    outcome, lines = await keep(Smbinfo(echo, root), hold_back=troubles.get)
+    result, lines = await keep(Smbinfo(echo, root))
 
-    assert (outcome.state, outcome.reason) == ("ok", "//nas-1/data: the connection reconnects")
+    assert (result.state, result.reason) == ("ok", "//nas-1/data: the connection reconnects")
     assert [line for line in lines if "nas-1" in line] == []
 
 
 async def test_smbinfo_with_all_servers_in_trouble_is_skipped(
-    root: Path, echo: str, keep: Keep
+    root: Path, echo: str, keep: Keep, witness: Witness
 ) -> None:
     put_mountinfo(root, cifs_line("1"))
+    witness.troubles = {"nas-1": "it reconnects"}
 
     with pytest.raises(Skip, match="//nas-1/data: it reconnects"):
-        await keep(Smbinfo(echo, root), hold_back=lambda server: "it reconnects")
+        await keep(Smbinfo(echo, root))
 
 
 async def test_smbinfo_says_how_many_shares_were_left_out(
@@ -225,9 +228,9 @@ async def test_smbinfo_says_how_many_shares_were_left_out(
 ) -> None:
     put_mountinfo(root, *[cifs_line(str(number)) for number in range(11)])
 
-    outcome, lines = await keep(Smbinfo(echo, root))
+    result, lines = await keep(Smbinfo(echo, root))
 
-    assert outcome.reason == "3 more shares were left out"
+    assert result.reason == "3 more shares were left out"
     assert len(lines) == 8 * 2 * 2
 
 
@@ -236,9 +239,9 @@ async def test_one_share_that_fails_does_not_take_the_others_turn(
 ) -> None:
     put_mountinfo(root, cifs_line("bad"), cifs_line("2"))
 
-    outcome, lines = await keep(Smbinfo(echo, root))
+    result, lines = await keep(Smbinfo(echo, root))
 
-    assert (outcome.state, outcome.exit_code) == ("failed", 1)
+    assert (result.state, result.exit_code) == ("failed", 1)
     assert lines[-1] == "filefsfullsizeinfo /mnt/2 x"
 
 
@@ -267,4 +270,4 @@ async def test_a_program_that_is_not_installed_is_skipped(
     }
 
     with pytest.raises(Skip, match=f"no-{program} is not installed"):
-        await keep(actions[program], raised_wall_ns=RAISED_WALL_NS)
+        await keep(actions[program])

@@ -1,7 +1,6 @@
 """What stands in the arguments of a child is in the audit log: never a secret."""
 
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from aod.actions.output import Output
 from aod.actions.smbinfo import Smbinfo
 from aod.processes.child import Child
 
-from .conftest import FakeFiles
+from .conftest import FakeFiles, within
 
 SECRET = "hunter2-of-this-test"
 MOUNTINFO = (
@@ -40,7 +39,7 @@ async def test_no_password_of_a_mount_is_an_argument_of_a_child(
     output = Output(FakeFiles(tmp_path / "files"), action.file_name, 1 << 20)
 
     with suppress(OSError, Skip):
-        await action.collect(replace(context, timeout_s=5), output)
+        await action.collect(within(context, timeout_s=5), output)
     await output.close()
 
     assert bool(started) or not smbinfo

@@ -15,6 +15,7 @@ MACHINERY = {
     "action",
     "file",
     "output",
+    "program",
     "runner",
     "tail",
 }

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from aod.actions.action import Context, Outcome
+from aod.actions.action import Context, Result
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory, read_manifest
 from aod.control.listener import Listener
@@ -156,10 +156,10 @@ async def test_ctrl_c_leaves_the_service_collecting(
 ) -> None:
     begun, left = asyncio.Event(), asyncio.Event()
 
-    async def waits(context: Context, out: Output) -> Outcome:
+    async def waits(context: Context, out: Output) -> Result:
         begun.set()
         await left.wait()
-        return Outcome()
+        return Result()
 
     script["dmesg"] = waits
     config = write_config(tmp_path, output.path)

@@ -23,12 +23,11 @@ CROWD = {
 FEED = """
 import asyncio, sys
 import numpy as np
-from aod.actions.runner import Runner
-from aod.bundle import OutputDirectory
+from aod.commands.collect import keep
 from aod.config import load
 from aod.detectors.detection import make_detectors
 from aod.events import empty
-from aod.incidents.incident import Incident, Surroundings, make_context
+from aod.incidents.incident import Surroundings
 from aod.smb.names import Names
 from pathlib import Path
 
@@ -40,11 +39,8 @@ async def main():
     events["time_ns"], events["pid"] = [1, 2, 3], [7, 8, 9]
     assert detector.feed(events[:2]) is None
     found = detector.feed(events[2:]).stamped(1_700_000_000_000_000_000)
-    surroundings = Surroundings(lambda *_: [], lambda ns: make_context(config, ns), dict)
-    incident = Incident(found, config, Runner(4), surroundings, [])
-    with OutputDirectory.open(config.aod_output_dir) as output:
-        await incident.collect(output)
-        print(output.path / await incident.seal())
+    surroundings = Surroundings(lambda *_: [], dict)
+    await keep(found, config, surroundings, print)
 
 asyncio.run(main())
 """

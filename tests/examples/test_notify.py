@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from aod.actions.action import Context
 from aod.incidents.notices import Notice
 from aod.incidents.notify import Notify
+from aod.processes.children import Children
+from tests.children import Witness
 from tests.conftest import Told
 
 EXAMPLES = Path(__file__).parents[2] / "examples/notify"
@@ -69,16 +70,16 @@ async def tell(tmp_path: Path, name: str, told_of: Notice, *arguments: str) -> d
     program = tmp_path / name
     await asyncio.to_thread(shutil.copy, EXAMPLES / name, program)
     program.chmod(0o755)
-    records: list[dict[str, Any]] = []
-    notify = Notify([str(program), *arguments], Context, lambda _, **facts: records.append(facts))
+    witness = Witness()
+    notify = Notify([str(program), *arguments], Children(witness, witness), witness)
     notify.send(told_of)
     async with asyncio.timeout(30):
         task = asyncio.get_running_loop().create_task(notify.run())
-        while not records:  # noqa: ASYNC110 - appended to, by nobody who tells
+        while not witness.records:  # noqa: ASYNC110 - appended to, by nobody who tells
             await asyncio.sleep(0.01)
         notify.close()
         await task
-    return records[0]
+    return witness.records[0]
 
 
 def url_file(tmp_path: Path, url: str) -> str:

@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 
 from aod import actions
-from aod.actions.action import Context, Outcome
+from aod.actions.action import Context, Result
 from aod.actions.output import Output
-from aod.actions.runner import Runner
+from aod.actions.program import run
 from aod.bundle import OutputDirectory, read_member
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.incidents.cooldown import Suppressed
 from aod.incidents.incident import MIB, Incident, Surroundings
 from aod.processes.command import Command
+from tests.children import make_runner
 from tests.conftest import Collect, make_anomaly, make_config, manifest_of, names_in
 
 Script = dict[str, Collect]
@@ -36,13 +37,12 @@ def make_incident(
 ) -> Incident:
     plain: dict[str, Any] = {
         "describe": lambda anomaly, offset_ns: [],
-        "context": Context,
         "lost": lambda: {"events": 0},
     }
     return Incident(
         first or make_anomaly(),
         config,
-        Runner(4),
+        make_runner(),
         Surroundings(**plain | surroundings),
         suppressed,
     )
@@ -66,10 +66,10 @@ class Gate:
         self.begun = asyncio.Event()
         self.open = asyncio.Event()
 
-    async def collect(self, context: Context, output: Output) -> Outcome:
+    async def collect(self, context: Context, output: Output) -> Result:
         self.begun.set()
         await self.open.wait()
-        return Outcome()
+        return Result()
 
 
 async def test_the_first_manifest_is_there_before_the_first_action(
@@ -77,9 +77,9 @@ async def test_the_first_manifest_is_there_before_the_first_action(
 ) -> None:
     seen: list[dict[str, Any]] = []
 
-    async def looks(context: Context, out: Output) -> Outcome:
+    async def looks(context: Context, out: Output) -> Result:
         seen.append(await manifest_of(output.path / NAME))
-        return Outcome()
+        return Result()
 
     script["dmesg"] = looks
     rows = [{"latency_ns": 7, "time": "then"}]
@@ -125,7 +125,7 @@ async def test_another_anomaly_adds_only_the_actions_that_are_missing(
     gate, begun = Gate(), []
 
     def notes(name: str) -> Collect:
-        async def collect(context: Context, out: Output) -> Outcome:
+        async def collect(context: Context, out: Output) -> Result:
             begun.append(name)
             return await gate.collect(context, out)
 
@@ -157,10 +157,10 @@ async def test_what_joined_while_it_was_opened_is_on_disk_before_its_actions(
         described.wait(5)
         return {}
 
-    async def looks(context: Context, out: Output) -> Outcome:
+    async def looks(context: Context, out: Output) -> Result:
         manifest = await manifest_of(output.path / NAME)
         seen.append([anomaly["name"] for anomaly in manifest["anomalies"]])
-        return Outcome()
+        return Result()
 
     script["mounts"] = looks
     incident = make_incident(make_config(output.path), lost=lost)
@@ -215,7 +215,7 @@ async def test_nothing_new_joins_while_the_actions_are_being_ended(
 ) -> None:
     ending, gate = asyncio.Event(), Gate()
 
-    async def ends_slowly(context: Context, out: Output) -> Outcome:
+    async def ends_slowly(context: Context, out: Output) -> Result:
         try:
             return await gate.collect(context, out)
         finally:
@@ -367,9 +367,9 @@ async def test_a_clock_that_is_set_while_collecting_does_not_move_the_events(
 async def test_a_seal_that_fails_leaves_the_directory(
     output: OutputDirectory, script: Script
 ) -> None:
-    async def takes_the_name(context: Context, out: Output) -> Outcome:
+    async def takes_the_name(context: Context, out: Output) -> Result:
         await asyncio.to_thread((output.path / f"{NAME}.tar.zst").mkdir)
-        return Outcome()
+        return Result()
 
     script["dmesg"] = takes_the_name
     incident = make_incident(make_config(output.path))
@@ -386,7 +386,7 @@ async def test_a_seal_that_fails_leaves_the_directory(
 async def test_an_action_that_raises_is_a_failed_result(
     output: OutputDirectory, script: Script
 ) -> None:
-    async def raises(context: Context, out: Output) -> Outcome:
+    async def raises(context: Context, out: Output) -> Result:
         raise KeyError("bug")
 
     script["dmesg"] = raises
@@ -413,10 +413,10 @@ async def test_hurry_ends_a_capture_and_keeps_what_it_has(
     begun = asyncio.Event()
     code = "import signal; print('packets', flush=True); signal.pause()"
 
-    async def captures(context: Context, out: Output) -> Outcome:
+    async def captures(context: Context, out: Output) -> Result:
         begun.set()
         command = Command("python3", ("-IS", "-c", code), run_for_s=60)
-        return await command.run(context, out)
+        return await run(command, context, out)
 
     script["dmesg"] = captures
     incident = make_incident(make_config(output.path))
@@ -469,15 +469,18 @@ async def test_what_somebody_asked_for_runs_every_action_of_the_watcher(
     assert states(manifest).keys() == {"dmesg", "stats", "mounts"}
 
 
-async def test_the_context_has_the_time_of_the_anomaly(
+async def test_actions_are_told_the_time_of_the_anomaly_and_the_numbers_of_the_config(
     output: OutputDirectory, script: Script
 ) -> None:
-    times: list[int] = []
+    seen: list[Context] = []
 
-    def context(raised_wall_ns: int) -> Context:
-        times.append(raised_wall_ns)
-        return Context(raised_wall_ns)
+    async def looks(context: Context, out: Output) -> Result:
+        seen.append(context)
+        return Result()
 
-    await sealed(make_incident(make_config(output.path), context=context), output)
+    script["dmesg"] = looks
+    watcher = {"actions": ["dmesg", "stats", "mounts"], "post_trigger_sec": 0, "lookback_sec": 7}
+    await sealed(make_incident(make_config(output.path, watcher=watcher)), output)
 
-    assert times == [1_000_000_000]
+    (span,) = [context.span for context in seen]
+    assert (span.raised_wall_ns, span.lookback_s, span.post_trigger_s) == (1_000_000_000, 7, 0)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from aod import smb
-from aod.actions.action import Context, Outcome
+from aod.actions.action import Context, Result
 from aod.actions.output import Output
-from aod.actions.runner import Runner
+from aod.actions.program import run
 from aod.bundle import OutputDirectory
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
@@ -24,6 +24,7 @@ from aod.processes.command import Command
 from aod.runtime.counts import Tally
 from aod.runtime.journal import BUNDLE, INCIDENT
 from aod.runtime.queue import Channel
+from tests.children import make_runner
 from tests.conftest import Collect, Told, make_anomaly, make_config, manifest_of, names_in
 from tests.disk import Faults
 from tests.events import SECOND
@@ -49,12 +50,10 @@ def make_incidents(
     tally: Tally | None = None,
     told: Callable[[Notice], None] = lambda notice: None,
 ) -> Incidents:
-    surroundings = Surroundings(
-        lambda *_: [], Context, dict, shares=lambda events: ["//nas/a"], told=told
-    )
+    surroundings = Surroundings(lambda *_: [], dict, shares=lambda events: ["//nas/a"], told=told)
     cooldowns = make_cooldowns(config)
     return Incidents(
-        config, output, Runner(4), surroundings, cooldowns, tally or Tally(), spawn, Outcomes()
+        config, output, make_runner(), surroundings, cooldowns, tally or Tally(), spawn, Outcomes()
     )
 
 
@@ -242,9 +241,9 @@ async def test_a_seal_that_fails_leaves_the_rest_working(
 ) -> None:
     in_the_way = output.path / "aod_0000000001000000000.tar.zst"
 
-    async def takes_the_name(context: Context, out: Output) -> Outcome:
+    async def takes_the_name(context: Context, out: Output) -> Result:
         await asyncio.to_thread(in_the_way.mkdir, exist_ok=True)
-        return Outcome()
+        return Result()
 
     script["dmesg"] = takes_the_name
     incidents = make_incidents(make_config(output.path), output)
@@ -260,10 +259,10 @@ async def test_a_seal_that_fails_leaves_the_rest_working(
 async def test_a_directory_that_is_removed_while_collecting_costs_that_bundle_and_is_told(
     output: OutputDirectory, script: Script, told: Told
 ) -> None:
-    async def removes(context: Context, out: Output) -> Outcome:
+    async def removes(context: Context, out: Output) -> Result:
         if not told.count("bundle lost"):
             await asyncio.to_thread(shutil.rmtree, output.path)
-        return Outcome()
+        return Result()
 
     script["dmesg"] = removes
     incidents = make_incidents(make_config(output.path), output)
@@ -283,10 +282,10 @@ async def test_a_directory_that_is_moved_takes_its_open_bundle_along(
     begun, moved, channel = asyncio.Event(), asyncio.Event(), Channel[Anomaly](10)
     elsewhere = output.path.with_name("elsewhere")
 
-    async def waits(context: Context, out: Output) -> Outcome:
+    async def waits(context: Context, out: Output) -> Result:
         begun.set()
         await moved.wait()
-        return Outcome()
+        return Result()
 
     script["dmesg"] = waits
     incidents = make_incidents(make_config(output.path), output)
@@ -311,9 +310,9 @@ async def test_a_shutdown_seals_the_open_incident_within_its_grace(
 ) -> None:
     begun, channel = asyncio.Event(), Channel[Anomaly](10)
 
-    async def captures(context: Context, out: Output) -> Outcome:
+    async def captures(context: Context, out: Output) -> Result:
         begun.set()
-        return await Command("sleep", ("60",), run_for_s=60).run(context, out)
+        return await run(Command("sleep", ("60",), run_for_s=60), context, out)
 
     script["dmesg"] = captures
     incidents = make_incidents(make_config(output.path), output)

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from aod.actions.action import Context
 from aod.incidents import notify as module
 from aod.incidents.notices import Notice
 from aod.incidents.notify import Notify
 from aod.processes.child import Child
+from aod.processes.children import Children
+from tests.children import Witness
 from tests.conftest import Told
 
 Run = Callable[..., Notify]
@@ -27,27 +28,29 @@ def notice(number: int = 1, outcome: Any = "sealed") -> Notice:
     return Notice(outcome, bundle, "", "host-1", "now", "$(touch /x) was slow.", (anomaly,))
 
 
-class Records(list[dict[str, Any]]):
+Records = list[dict[str, Any]]
+
+
+@pytest.fixture
+def witness() -> Witness:
+    return Witness()
+
+
+@pytest.fixture
+def records(witness: Witness) -> Records:
     """What the audit was told."""
-
-    def __call__(self, event: str, /, **facts: Any) -> None:
-        self.append({"event": event, **facts})
+    return witness.records
 
 
 @pytest.fixture
-def records() -> Records:
-    return Records()
-
-
-@pytest.fixture
-def program(tmp_path: Path, records: Records) -> Run:
+def program(tmp_path: Path, witness: Witness) -> Run:
     """Make the notices of a Python program that is written to a file."""
 
     def make(code: str, *arguments: str) -> Notify:
         path = tmp_path / "program"
         path.write_text(f"#!{sys.executable} -IS\n{code}")
         path.chmod(0o755)
-        return Notify([str(path), *arguments], Context, records)
+        return Notify([str(path), *arguments], Children(witness, witness), witness)
 
     return make
 
@@ -234,10 +237,10 @@ async def test_a_program_that_has_changed_since_is_not_run(
     assert records[0]["exit_code"] is None
 
 
-async def test_without_a_command_nothing_is_queued(records: Records) -> None:
-    notify = Notify([], Context, records)
+async def test_without_a_command_nothing_is_queued(witness: Witness) -> None:
+    notify = Notify([], Children(witness, witness), witness)
 
     async with telling(notify, *map(notice, range(100))):
         pass
 
-    assert (notify.dropped, records) == (0, [])
+    assert (notify.dropped, witness.records) == (0, [])

@@ -1,5 +1,5 @@
 """What the tests of children share with those of actions."""
 
-from tests.actions.conftest import context, files, make_output, root, surroundings
+from tests.actions.conftest import children, files, make_output, witness
 
-__all__ = ["context", "files", "make_output", "root", "surroundings"]
+__all__ = ["children", "files", "make_output", "witness"]

@@ -5,19 +5,21 @@ import os
 import select
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from aod.actions.action import Context, Skip
 from aod.actions.output import Output
 from aod.processes import programs
 from aod.processes.child import Child
+from aod.processes.children import Children
 from aod.processes.command import Command
-from tests.actions.conftest import PYTHON, FakeFiles, Surroundings
+from aod.processes.programs import NotRun
+from tests.actions.conftest import PYTHON, FakeFiles
+from tests.children import Witness
 
 MakeOutput = Callable[..., Output]
+DEADLINE_S = 10.0
 
 
 class Hasty(Child):
@@ -61,13 +63,13 @@ def ends(pid: int) -> bool:
 
 
 async def test_what_a_child_prints_is_its_file(
-    context: Context, make_output: MakeOutput, files: FakeFiles
+    children: Children, make_output: MakeOutput, files: FakeFiles
 ) -> None:
     output = make_output()
 
-    outcome = await python("print('hello')").run(context, output)
+    ending = await python("print('hello')").run(children, output, DEADLINE_S)
 
-    assert (outcome.state, outcome.exit_code) == ("ok", 0)
+    assert (ending.state, ending.exit_code) == ("ok", 0)
     assert await read(output, files) == b"hello\n"
 
 
@@ -84,46 +86,46 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.mark.parametrize("name", ["true", "setpriv", "prlimit"])
 async def test_a_program_that_vanished_since_it_was_found_is_skipped(
-    context: Context, make_output: MakeOutput, installed: Path, name: str
+    children: Children, make_output: MakeOutput, installed: Path, name: str
 ) -> None:
     command = Command("true", child=Hasty)
-    outcome = await command.run(context, make_output())
-    assert outcome.state == "ok"
+    ending = await command.run(children, make_output(), DEADLINE_S)
+    assert ending.state == "ok"
     (installed / name).unlink()
 
-    with pytest.raises(Skip, match=f"{name} is not installed"):
-        await command.run(context, make_output())
+    with pytest.raises(NotRun, match=f"{name} is not installed"):
+        await command.run(children, make_output(), DEADLINE_S)
 
 
 async def test_exit_code_and_the_end_of_stderr_are_kept(
-    context: Context, make_output: MakeOutput
+    children: Children, make_output: MakeOutput
 ) -> None:
     code = "import sys; sys.stderr.write('x' * 9000 + 'why'); sys.exit(3)"
 
-    outcome = await python(code).run(context, make_output())
+    ending = await python(code).run(children, make_output(), DEADLINE_S)
 
-    assert (outcome.state, outcome.exit_code) == ("failed", 3)
-    assert outcome.stderr == "x" * 4093 + "why"
+    assert (ending.state, ending.exit_code) == ("failed", 3)
+    assert ending.stderr == "x" * 4093 + "why"
 
 
-async def test_a_missing_program_is_skipped(context: Context, make_output: MakeOutput) -> None:
-    with pytest.raises(Skip, match="no-such-program is not installed"):
-        await Command("no-such-program").run(context, make_output())
+async def test_a_missing_program_is_skipped(children: Children, make_output: MakeOutput) -> None:
+    with pytest.raises(NotRun, match="no-such-program is not installed"):
+        await Command("no-such-program").run(children, make_output(), DEADLINE_S)
 
 
 async def test_a_child_has_its_own_session_no_input_and_a_bare_environment(
-    context: Context, make_output: MakeOutput, files: FakeFiles
+    children: Children, make_output: MakeOutput, files: FakeFiles
 ) -> None:
     output = make_output()
     code = "import os,sys; print(os.getsid(0)==os.getpid(), sys.stdin.read(), sorted(os.environ))"
 
-    await python(code).run(context, output)
+    await python(code).run(children, output, DEADLINE_S)
 
     assert await read(output, files) == b"True  ['LC_ALL', 'PATH']\n"
 
 
 async def test_a_child_dies_with_aod(
-    context: Context, make_output: MakeOutput, files: FakeFiles
+    children: Children, make_output: MakeOutput, files: FakeFiles
 ) -> None:
     output = make_output()
     pr_get_pdeathsig = 2
@@ -132,60 +134,60 @@ async def test_a_child_dies_with_aod(
         f"ctypes.CDLL(None).prctl({pr_get_pdeathsig}, ctypes.byref(number)); print(number.value)"
     )
 
-    await python(code).run(context, output)
+    await python(code).run(children, output, DEADLINE_S)
 
     assert await read(output, files) == b"9\n"
 
 
 async def test_a_child_that_ignores_term_is_killed_at_its_deadline(
-    context: Context, make_output: MakeOutput, surroundings: Surroundings
+    children: Children, make_output: MakeOutput, witness: Witness
 ) -> None:
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile 1: signal.pause()"
 
-    outcome = await python(code).run(context, make_output(), timeout_s=0.5)
+    ending = await python(code).run(children, make_output(), deadline_s=0.5)
 
-    assert (outcome.state, outcome.exit_code) == ("timeout", -9)
-    assert outcome.reason.endswith("did not end within 0.5 s")
-    assert is_gone(surroundings.marked[0])
+    assert (ending.state, ending.exit_code) == ("timeout", -9)
+    assert ending.reason.endswith("did not end within 0.5 s")
+    assert is_gone(witness.marked[0])
 
 
 async def test_a_child_that_prints_without_end_is_cut_at_the_cap(
-    context: Context, make_output: MakeOutput, files: FakeFiles
+    children: Children, make_output: MakeOutput, files: FakeFiles
 ) -> None:
     output = make_output(max_bytes=100_000)
 
-    outcome = await Command("yes", child=Hasty).run(context, output)
+    ending = await Command("yes", child=Hasty).run(children, output, DEADLINE_S)
 
     content = await read(output, files)
-    assert (outcome.state, output.truncated) == ("ok", True)
+    assert (ending.state, output.truncated) == ("ok", True)
     assert content == b"y\n" * 50_000 + b"\n[aod: truncated at 100000 bytes]\n"
 
 
 async def test_a_child_that_complains_without_end_ends_at_its_deadline(
-    context: Context, make_output: MakeOutput
+    children: Children, make_output: MakeOutput
 ) -> None:
     code = "import sys\nwhile 1: sys.stderr.write('no ' * 1000)"
 
-    outcome = await python(code).run(context, make_output(), timeout_s=0.5)
+    ending = await python(code).run(children, make_output(), deadline_s=0.5)
 
-    assert outcome.state == "timeout"
-    assert len(outcome.stderr) == 4096
+    assert ending.state == "timeout"
+    assert len(ending.stderr) == 4096
 
 
 async def test_a_grandchild_that_holds_the_pipe_dies_with_the_child(
-    context: Context, make_output: MakeOutput, files: FakeFiles
+    children: Children, make_output: MakeOutput, files: FakeFiles
 ) -> None:
     output = make_output()
     code = "import os, signal\npid = os.fork()\nif pid: print(pid)\nelse: signal.pause()"
 
-    outcome = await python(code).run(context, output)
+    ending = await python(code).run(children, output, DEADLINE_S)
 
-    assert (outcome.state, outcome.reason) == ("ok", "")
+    assert (ending.state, ending.reason) == ("ok", "")
     assert ends(int(await read(output, files)))
 
 
 async def test_a_daemon_that_holds_the_pipe_does_not_hold_the_action(
-    context: Context, make_output: MakeOutput
+    children: Children, make_output: MakeOutput
 ) -> None:
     code = (
         "import os, signal\n"
@@ -198,60 +200,62 @@ async def test_a_daemon_that_holds_the_pipe_does_not_hold_the_action(
     )
 
     async with asyncio.timeout(5):
-        outcome = await python(code).run(context, make_output())
+        ending = await python(code).run(children, make_output(), DEADLINE_S)
 
-    assert outcome.state == "ok"
-    assert outcome.reason.endswith("left its output open behind it")
+    assert ending.state == "ok"
+    assert ending.reason.endswith("left its output open behind it")
 
 
 async def test_a_child_that_runs_until_told_ends_well_after_its_time(
-    context: Context, make_output: MakeOutput
+    children: Children, make_output: MakeOutput
 ) -> None:
-    outcome = await python("import signal; signal.pause()", run_for_s=0.3).run(
-        context, make_output()
+    ending = await python("import signal; signal.pause()", run_for_s=0.3).run(
+        children, make_output(), DEADLINE_S
     )
 
-    assert (outcome.state, outcome.exit_code) == ("ok", -15)
+    assert (ending.state, ending.exit_code) == ("ok", -15)
 
 
 async def test_a_child_that_should_run_but_fails_at_once_is_a_failure(
-    context: Context, make_output: MakeOutput
+    children: Children, make_output: MakeOutput
 ) -> None:
     async with asyncio.timeout(5):
-        outcome = await python("raise SystemExit(1)", run_for_s=60).run(context, make_output())
+        ending = await python("raise SystemExit(1)", run_for_s=60).run(
+            children, make_output(), DEADLINE_S
+        )
 
-    assert (outcome.state, outcome.exit_code) == ("failed", 1)
+    assert (ending.state, ending.exit_code) == ("failed", 1)
 
 
 async def test_cancellation_ends_and_reaps_the_child(
-    context: Context, make_output: MakeOutput, surroundings: Surroundings
+    children: Children, make_output: MakeOutput, witness: Witness
 ) -> None:
     command = python("import signal; signal.pause()")
 
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(command.run(context, make_output()))
-        await surroundings.started.wait()
+        task = group.create_task(command.run(children, make_output(), DEADLINE_S))
+        await witness.started.wait()
         task.cancel()
 
     assert task.cancelled()
-    assert surroundings.records[0]["exit_code"] == -15
-    assert is_gone(surroundings.records[0]["pid"])
+    assert witness.records[0]["exit_code"] == -15
+    assert is_gone(witness.records[0]["pid"])
 
 
 async def test_a_child_is_marked_as_ours_while_it_lives_and_recorded(
-    context: Context, make_output: MakeOutput, surroundings: Surroundings
+    children: Children, make_output: MakeOutput, witness: Witness
 ) -> None:
-    await python("pass").run(context, make_output())
+    await python("pass").run(children, make_output(), DEADLINE_S)
 
-    (record,) = surroundings.records
-    assert surroundings.marked == surroundings.unmarked == [record["pid"]]
+    (record,) = witness.records
+    assert witness.marked == witness.unmarked == [record["pid"]]
     assert record["argv"][record["argv"].index("--") + 1] == PYTHON
-    assert (record["kind"], record["exit_code"]) == ("child", 0)
+    assert (record["event"], record["exit_code"]) == ("child", 0)
     assert 0 < record["duration_s"] < 10
 
 
 async def test_a_stuck_child_is_abandoned_and_counted_until_it_goes(
-    context: Context, make_output: MakeOutput
+    children: Children, make_output: MakeOutput
 ) -> None:
     gone = asyncio.Event()
 
@@ -262,35 +266,35 @@ async def test_a_stuck_child_is_abandoned_and_counted_until_it_goes(
 
     command = python("import signal; signal.pause()", child=Stuck)
 
-    outcome = await command.run(context, make_output(), timeout_s=0.3)
-    stuck_then = context.stuck.now
+    ending = await command.run(children, make_output(), deadline_s=0.3)
+    stuck_then = children.stuck.now
     async with asyncio.timeout(5):
         await gone.wait()
 
-    assert outcome.state == "abandoned"
-    assert (stuck_then, context.stuck.now, context.stuck.total) == (1, 0, 1)
+    assert ending.state == "abandoned"
+    assert (stuck_then, children.stuck.now, children.stuck.total) == (1, 0, 1)
 
 
 async def test_a_program_with_a_stuck_child_is_not_started_again(
-    context: Context, make_output: MakeOutput, surroundings: Surroundings
+    children: Children, make_output: MakeOutput, witness: Witness
 ) -> None:
-    context.stuck.add(PYTHON)
+    children.stuck.add(PYTHON)
 
-    with pytest.raises(Skip, match="stuck in the kernel"):
-        await python("pass").run(context, make_output())
+    with pytest.raises(NotRun, match="stuck in the kernel"):
+        await python("pass").run(children, make_output(), DEADLINE_S)
 
-    assert surroundings.marked == []
+    assert witness.marked == []
 
 
-async def test_a_full_disk_ends_the_child(context: Context) -> None:
+async def test_a_full_disk_ends_the_child(children: Children) -> None:
     class FullDisk:
         def create_file(self, name: str) -> int:
             return os.open("/dev/full", os.O_WRONLY)
 
     output = Output(FullDisk(), "out.txt", 1 << 20)
 
-    outcome = await Command("yes", child=Hasty).run(replace(context, timeout_s=5), output)
+    ending = await Command("yes", child=Hasty).run(children, output, 5)
     await output.close()
 
-    assert outcome.exit_code == -15
+    assert ending.exit_code == -15
     assert output.failure == "cannot write out.txt: No space left on device"

@@ -2,16 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
-from aod.actions.action import Context
-from aod.actions.output import Output
 from aod.processes import orphans
-from aod.processes.child import LIVING
-from tests.actions.conftest import FakeFiles, Surroundings
-from tests.processes.test_command import MakeOutput, is_gone, python, read
+from aod.processes.children import Children
+from tests.actions.conftest import FakeFiles
+from tests.children import Witness
+from tests.processes.test_command import DEADLINE_S, MakeOutput, is_gone, python, read
 
 LEAVES_ONE = """
 import os, time
@@ -26,12 +25,12 @@ time.sleep({seconds})
 
 
 @pytest.fixture
-async def watching() -> AsyncIterator[None]:
+async def watching(children: Children) -> AsyncIterator[None]:
     """Orphans are watched for while the test runs."""
     adopted = asyncio.Event()
 
     async def watch() -> None:
-        task = asyncio.ensure_future(orphans.watch())
+        task = asyncio.ensure_future(orphans.watch(children))
         await asyncio.sleep(0)
         adopted.set()
         await task
@@ -50,34 +49,38 @@ async def gone(pid: int) -> None:
 
 
 async def test_a_grandchild_in_a_session_of_its_own_is_ended_and_reaped(
-    context: Context, make_output: MakeOutput, files: FakeFiles, watching: None
+    children: Children, make_output: MakeOutput, files: FakeFiles, watching: None
 ) -> None:
     output = make_output()
 
-    outcome = await python(LEAVES_ONE.format(seconds=0)).run(context, output)
+    ending = await python(LEAVES_ONE.format(seconds=0)).run(children, output, DEADLINE_S)
 
-    assert outcome.state == "ok"
+    assert ending.state == "ok"
     orphan = int(await read(output, files))
     await gone(orphan)
 
 
 async def test_a_child_that_runs_is_no_orphan(
-    context: Context, make_output: MakeOutput, surroundings: Surroundings, watching: None
+    children: Children, make_output: MakeOutput, witness: Witness, watching: None
 ) -> None:
-    run = asyncio.ensure_future(python("import time; time.sleep(0.5)").run(context, make_output()))
-    await surroundings.started.wait()
+    run = asyncio.ensure_future(
+        python("import time; time.sleep(0.5)").run(children, make_output(), DEADLINE_S)
+    )
+    await witness.started.wait()
 
-    living = await asyncio.to_thread(orphans.children)
+    living = await asyncio.to_thread(orphans.pids_of_all)
 
-    assert living == LIVING.pids == set(surroundings.marked)
-    assert await orphans.sweep() == 0
+    assert living == children.pids == set(witness.marked)
+    assert await orphans.sweep(children) == 0
     assert (await run).exit_code == 0
 
 
 async def test_while_a_child_is_being_started_nobody_is_taken_for_an_orphan(
-    context: Context, make_output: Callable[..., Output], monkeypatch: pytest.MonkeyPatch
+    children: Children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(orphans, "children", lambda: {os.getpid()})  # must not be ended
-    monkeypatch.setattr(LIVING, "starting", 1)
+    monkeypatch.setattr(orphans, "pids_of_all", lambda: {os.getpid()})  # must not be ended
 
-    assert await orphans.sweep() == 0
+    with children.starting():
+        ended = await orphans.sweep(children)
+
+    assert ended == 0

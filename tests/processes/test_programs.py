@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from aod.actions import ACTIONS, create
-from aod.actions.action import Skip
 from aod.actions.tcpdump import Tcpdump
 from aod.host.capabilities import Capability, Rights, mask, rights
 from aod.processes import programs
+from aod.processes.programs import NotRun
 
 OTHER = 1234
 ALL = (1 << 41) - 1
@@ -47,7 +47,7 @@ def search(program: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refusal(program: Path | str) -> str:
-    with pytest.raises(Skip) as caught:
+    with pytest.raises(NotRun) as caught:
         programs.find(str(program))
     return str(caught.value)
 
@@ -80,7 +80,7 @@ def test_what_has_gone_since_is_looked_for_anew(search: Path, program: Path) -> 
     programs.require_there("smbinfo")
     program.unlink()
 
-    with pytest.raises(Skip, match="smbinfo is not installed"):
+    with pytest.raises(NotRun, match="smbinfo is not installed"):
         programs.require_there("smbinfo")
 
 
@@ -188,8 +188,8 @@ def test_an_action_that_runs_a_program_says_what_it_needs(name: str) -> None:
 def test_tcpdump_starts_with_what_it_is_given() -> None:
     try:
         programs.find("tcpdump")
-    except Skip as skip:
-        pytest.skip(str(skip))
+    except NotRun as reason:
+        pytest.skip(str(reason))
     arguments = ("-i", "lo", "-c", "1", "-w", "-", "-Z", "root", "udp", "port", "9")
     argv = programs.confined("tcpdump", arguments, Tcpdump.capabilities)
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from aod.actions.action import Context, Outcome, Skip
+from aod.actions.action import Context, Result, Skip
 from aod.actions.output import Output
 from tests.conftest import Collect
 from tests.report import manifests
@@ -284,13 +284,13 @@ def scripts() -> dict[str, Collect]:
     """Return what each action does."""
 
     def writes(data: bytes, stderr: str = "") -> Collect:
-        async def collect(context: Context, output: Output) -> Outcome:
+        async def collect(context: Context, output: Output) -> Result:
             await output.write(data)
-            return Outcome(stderr=stderr)
+            return Result(stderr=stderr)
 
         return collect
 
-    async def refused(context: Context, output: Output) -> Outcome:
+    async def refused(context: Context, output: Output) -> Result:
         raise Skip(
             f"//{SERVERS[0]}/{SHARES[1]}: held back for {USERS[3]}, {FILES[3]}, "
             f"password={SECRETS[0]}"

@@ -18,8 +18,6 @@ import pytest
 import zstandard
 
 from aod import redact
-from aod.actions.action import Context
-from aod.actions.runner import Runner
 from aod.bundle import Bundle, OutputDirectory, recover
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly, AnomalyType
@@ -28,6 +26,7 @@ from aod.redact import Redactor
 from aod.redact.namemap import read
 from aod.report.summary import render
 from tests import events
+from tests.children import make_runner
 from tests.conftest import Collect, make_config
 from tests.redact import seeded
 from tests.redact.seeded import NAMES, SECRETS
@@ -94,8 +93,8 @@ def make_incident(output: OutputDirectory, script: dict[str, Collect], at_ns: in
         reason="alice.meier says the Group Data hangs, token=Hunter2-mount",
         shares=("//fin01/Group Data",),
     )
-    surroundings = Surroundings(lambda *_: seeded.rows(), Context, lambda: {"events": 0})
-    incident = Incident(anomaly, seeded_config(output.path), Runner(4), surroundings, ())
+    surroundings = Surroundings(lambda *_: seeded.rows(), lambda: {"events": 0})
+    incident = Incident(anomaly, seeded_config(output.path), make_runner(), surroundings, ())
     # The config allows built-in actions only; these are the test's.
     incident._action_names = lambda anomaly: seeded.ACTIONS  # type: ignore[method-assign]
     reserve = incident._reserve
@@ -308,11 +307,11 @@ async def test_nothing_that_is_read_while_it_is_collected_but_raw_files_holds_a_
 
 
 async def _look(output: OutputDirectory, seen: list[bytes], *_: object) -> Any:
-    from aod.actions.action import Outcome
+    from aod.actions.action import Result
 
     (folder,) = await asyncio.to_thread(lambda: [*output.path.iterdir()])
     seen.append(await asyncio.to_thread((folder / "manifest.json").read_bytes))
-    return Outcome()
+    return Result()
 
 
 UNLINK = os.unlink

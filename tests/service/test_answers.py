@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aod.actions.action import Context, Outcome
+from aod.actions.action import Context, Result
 from aod.actions.output import Output
 from aod.activity.samples import Sample
 from aod.bundle import OutputDirectory
@@ -127,14 +127,14 @@ async def test_asked_for_while_one_is_collected_it_joins_that_bundle(
 ) -> None:
     begun, joined = asyncio.Event(), asyncio.Event()
 
-    async def waits(context: Context, out: Output) -> Outcome:
+    async def waits(context: Context, out: Output) -> Result:
         begun.set()
         await joined.wait()
-        return Outcome()
+        return Result()
 
-    async def of_the_manual_alone(context: Context, out: Output) -> Outcome:
+    async def of_the_manual_alone(context: Context, out: Output) -> Result:
         joined.set()
-        return Outcome()
+        return Result()
 
     script["dmesg"], script["mounts"] = waits, of_the_manual_alone
     async with answering(make_config(output.path), output, tracer, told) as send:
@@ -194,10 +194,10 @@ async def test_who_leaves_does_not_end_the_collecting(
     monkeypatch.setattr(protocol, "WORKING_S", 0.01)
     begun, left = asyncio.Event(), asyncio.Event()
 
-    async def waits(context: Context, out: Output) -> Outcome:
+    async def waits(context: Context, out: Output) -> Result:
         begun.set()
         await left.wait()
-        return Outcome()
+        return Result()
 
     script["dmesg"] = waits
     async with answering(make_config(output.path), output, tracer, told):
@@ -216,10 +216,10 @@ async def test_who_waits_when_the_service_ends_still_hears_of_the_bundle(
 ) -> None:
     begun = asyncio.Event()
 
-    async def lasts(context: Context, out: Output) -> Outcome:
+    async def lasts(context: Context, out: Output) -> Result:
         begun.set()
         await asyncio.Event().wait()
-        return Outcome()
+        return Result()
 
     script["dmesg"] = lasts
     config = make_config(output.path, shutdown_grace_sec=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aod.actions.action import Context, Outcome
+from aod.actions.action import Context, Result
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory
 from aod.config import Config
@@ -35,8 +35,8 @@ async def test_a_share_with_an_old_request_is_left_alone(
     waited_ms: int,
     expected: str,
 ) -> None:
-    async def asks(context: Context, out: Output) -> Outcome:
-        return Outcome("skipped", context.hold_back("nas") or "")
+    async def asks(context: Context, out: Output) -> Result:
+        return Result("skipped", context.guard.objection("nas") or "")
 
     script["dmesg"] = asks
     tracer.sent_ns -= waited_ms * MS

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aod.actions.action import Context, Outcome
+from aod.actions.action import Context, Result
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory, recover
 from aod.detectors.anomaly import Anomaly
@@ -115,9 +115,9 @@ async def test_a_disk_that_fills_up_at_any_page_costs_at_most_that_bundle(
     page = os.sysconf("SC_PAGE_SIZE")
     noise = os.urandom(5 * page)
 
-    async def fills(context: Context, out: Output) -> Outcome:
+    async def fills(context: Context, out: Output) -> Result:
         await out.write(noise)
-        return Outcome()
+        return Result()
 
     script["dmesg"] = script["stats"] = fills
     outcomes: list[str] = []
@@ -146,14 +146,14 @@ async def test_a_disk_that_turns_read_only_while_collecting_has_its_bundle_seale
 ) -> None:
     mount = tmp_path / "disk"
 
-    async def breaks(context: Context, out: Output) -> Outcome:
+    async def breaks(context: Context, out: Output) -> Result:
         if not told.count("output failed"):
             await asyncio.to_thread(remount, mount, "ro")
             await out.write(b"refused")
-        return Outcome()
+        return Result()
 
-    async def writes_nothing(context: Context, out: Output) -> Outcome:
-        return Outcome()
+    async def writes_nothing(context: Context, out: Output) -> Result:
+        return Result()
 
     # A file that is open to be written keeps a filesystem from being remounted.
     script.update(dmesg=writes_nothing, stats=writes_nothing, mounts=breaks)

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from aod.actions.action import Context, Outcome
+from aod.actions.action import Context, Result
 from aod.actions.output import Output
+from aod.actions.program import run
 from aod.bundle import Bundle, OutputDirectory
 from aod.commands.run import told as told_failure
 from aod.detectors.anomaly import Anomaly
@@ -84,9 +85,9 @@ async def test_a_slow_operation_is_told_with_its_file_though_that_is_closed_soon
     files.write_text("# <tree id> <ses id> <persistent fid> <filename>\n0x5 0x7 0x1f film.mkv\n")
     monkeypatch.setattr(service_module, "Names", lambda: Names(tmp_path / "DebugData"))
 
-    async def closes(context: Context, out: Output) -> Outcome:
+    async def closes(context: Context, out: Output) -> Result:
         await asyncio.to_thread(files.write_text, "")
-        return Outcome()
+        return Result()
 
     script["dmesg"] = closes
     operation = slow()
@@ -211,9 +212,9 @@ async def test_a_stop_in_an_incident_seals_it_within_the_grace(
 ) -> None:
     begun = asyncio.Event()
 
-    async def captures(context: Context, out: Output) -> Outcome:
+    async def captures(context: Context, out: Output) -> Result:
         begun.set()
-        return await Command("sleep", ("60",), run_for_s=60).run(context, out)
+        return await run(Command("sleep", ("60",), run_for_s=60), context, out)
 
     script["dmesg"] = captures
     config = make_config(output.path, shutdown_grace_sec=3)
@@ -257,8 +258,8 @@ def audited(output: OutputDirectory) -> list[dict[str, Any]]:
 async def test_the_audit_tells_start_config_probes_children_and_stop(
     output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
 ) -> None:
-    async def child(context: Context, out: Output) -> Outcome:
-        return await Command("echo", ("hello",)).run(context, out)
+    async def child(context: Context, out: Output) -> Result:
+        return await run(Command("echo", ("hello",)), context, out)
 
     script["dmesg"] = child
     config = make_config(output.path)
@@ -459,9 +460,9 @@ async def test_a_program_is_told_of_a_bundle_and_of_one_that_a_stop_seals(
     command = ["/usr/bin/tee", "-a", str(kept)]
     begun = asyncio.Event()
 
-    async def begins(context: Context, out: Output) -> Outcome:
+    async def begins(context: Context, out: Output) -> Result:
         begun.set()
-        return Outcome()
+        return Result()
 
     config = make_config(output.path, notify={"command": command}, incidents={"cooldown_sec": 0})
     async with running(config, output, tracer) as send:

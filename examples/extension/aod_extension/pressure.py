@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from aod.actions.action import Context, Outcome, Skip
+from aod.actions.action import Context, Result, Skip
 from aod.actions.file import read_text
 from aod.actions.output import Output
 
@@ -18,7 +18,7 @@ class Pressure:
     def __init__(self, root: Path = Path("/")) -> None:
         self._folder = root / "proc/pressure"
 
-    async def collect(self, context: Context, output: Output) -> Outcome:
+    async def collect(self, context: Context, output: Output) -> Result:
         """Copy them; raises Skip where the kernel has none (CONFIG_PSI)."""
         for kind in KINDS:
             try:
@@ -26,4 +26,4 @@ class Pressure:
             except FileNotFoundError as error:
                 raise Skip("this kernel tells no pressure (CONFIG_PSI, psi=1)") from error
             await output.write_text(f"# {kind}\n{text}")
-        return Outcome()
+        return Result()
