@@ -124,6 +124,7 @@ class Scripted:
     def __init__(self, name: str, collect: Collect) -> None:
         self.name = name
         self.file_name = f"{name}.txt"
+        self.keeps_packets = name == "tcpdump"
         self.collect = collect
 
 

@@ -85,7 +85,7 @@ class Action(Protocol):
     """One thing to collect into one file.
 
     It may have more to say of itself: `program` is the name of what it runs, and `capabilities`
-    what that needs of root's rights.
+    what that needs of root's rights; `keeps_packets` that its file is a capture, not text.
     """
 
     @property
@@ -101,6 +101,11 @@ class Action(Protocol):
 
         Raises Skip when it does not apply here, Abandoned, or OSError; all become its result.
         """
+
+
+def keeps_packets(action: Action) -> bool:
+    """Tell whether an action keeps packets: they hold names, and bear no line of ours."""
+    return bool(getattr(action, "keeps_packets", False))
 
 
 @dataclass(frozen=True, slots=True)

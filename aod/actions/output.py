@@ -26,19 +26,19 @@ class Files(Protocol):
 class Output:
     """One file of a bundle, created at the first byte, never larger than its cap and a marker.
 
+    One that is not `is_text` gets no marker: whoever reads a capture would take it for damage.
     `bytes` is what was written, `truncated` says that there was more, `failure` is the reason
     why writing ended early (a full disk): writing never raises.
     """
 
-    def __init__(self, files: Files, name: str, max_bytes: int) -> None:
+    def __init__(self, files: Files, name: str, max_bytes: int, *, is_text: bool = True) -> None:
         self.name = name
         self.max_bytes = max_bytes
         self.bytes = 0
         self.truncated = False
         self.failure = ""
         self._files = files
-        # pcap readers would take a marker for a damaged packet.
-        self._marked = not name.endswith(".pcap")
+        self._is_text = is_text
         # Buffered: its lock makes close() wait for a write that was cancelled half way.
         self._stream: AsyncBufferedIOBase | None = None
         self._descriptor = -1
@@ -66,7 +66,7 @@ class Output:
         await self._append(fitting)
         if len(fitting) < len(data):
             self.truncated = True
-            if self._marked:
+            if self._is_text:
                 await self._append(b"\n" + self.marker)
         return not (self.truncated or self.failure)
 

@@ -16,6 +16,7 @@ from aod.actions.action import (
     Result,
     Skip,
     Span,
+    keeps_packets,
 )
 from aod.actions.output import Files, Output
 from aod.processes.children import Children
@@ -72,7 +73,8 @@ class Runner:
         files: Files,
         on_result: Callable[[ActionResult], None],
     ) -> ActionResult:
-        output = Output(files, action.file_name, context.span.max_bytes)
+        is_text = not keeps_packets(action)
+        output = Output(files, action.file_name, context.span.max_bytes, is_text=is_text)
         started: tuple[int, float] | None = None
         end = Result("cancelled", "aod ended before it was started")
         try:

@@ -16,6 +16,7 @@ class Tcpdump:
 
     name = "tcpdump"
     file_name = "tcpdump.pcap"
+    keeps_packets = True
     program = "tcpdump"
     # It opens a packet socket; -Z root sets its groups again, and where it is built with
     # libcap-ng its user, though to the same.

@@ -210,14 +210,14 @@ class Incident:
         if name not in self._room.actions:
             self._results[name] = {"state": "skipped", "reason": "the disk has no room for it"}
             return None
-        if reason := self._cleaner.refuses(name):
-            self._results[name] = {"state": "skipped", "reason": reason}
-            return None
         try:
             action = actions.create(name)
         except Exception as error:  # an action is the boundary, and a third party's may not load
             log.exception("action cannot be loaded action=%s", name)
             self._results[name] = {"state": "failed", "reason": f"{type(error).__name__}: {error}"}
+            return None
+        if reason := self._cleaner.refuses(action):
+            self._results[name] = {"state": "skipped", "reason": reason}
             return None
         self._results[name] = dict(PENDING)
         return action

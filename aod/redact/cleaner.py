@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from aod.actions.action import Action, keeps_packets
 from aod.events import Events
 from aod.host import files
 from aod.host.directories import state_directory
@@ -24,8 +25,6 @@ log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 64 << 10
 LONGEST_LINE_BYTES = 1 << 20
-PACKETS = frozenset({"tcpdump"})
-"""Actions that keep packets, and do not run when names are to be kept out."""
 NO_PACKETS = "redact keeps no packets"
 NO_TEXT = "redact keeps text only"
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
@@ -34,7 +33,7 @@ _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 class Cleaner(Protocol):
     """Keeps out of a bundle what shall not leave the machine."""
 
-    def refuses(self, action: str) -> str:
+    def refuses(self, action: Action) -> str:
         """Return why an action may not run, "" when it may."""
 
     def manifest(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +65,7 @@ def for_leftover(manifest: Mapping[str, Any], *, redact: bool) -> Cleaner:
 class Scrubber:
     """Takes secrets out of text; a file without any is not touched."""
 
-    def refuses(self, action: str) -> str:
+    def refuses(self, action: Action) -> str:
         """Return nothing: every action may run."""
         return ""
 
@@ -111,9 +110,9 @@ class Redactor:
         self._state = state
         self._root = root
 
-    def refuses(self, action: str) -> str:
+    def refuses(self, action: Action) -> str:
         """Return the reason why an action that keeps packets may not run."""
-        return NO_PACKETS if action in PACKETS else ""
+        return NO_PACKETS if keeps_packets(action) else ""
 
     def manifest(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Return the manifest without names; the map is on the disk before it is."""

@@ -63,8 +63,8 @@ def within(context: Context, **changed: Any) -> Context:
 async def make_output(files: FakeFiles) -> AsyncIterator[Callable[..., Output]]:
     outputs: list[Output] = []
 
-    def make(name: str = "out.txt", max_bytes: int = 1 << 20) -> Output:
-        outputs.append(Output(files, name, max_bytes))
+    def make(name: str = "out.txt", max_bytes: int = 1 << 20, *, is_text: bool = True) -> Output:
+        outputs.append(Output(files, name, max_bytes, is_text=is_text))
         return outputs[-1]
 
     yield make

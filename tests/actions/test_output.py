@@ -55,7 +55,7 @@ async def test_content_over_the_cap_is_cut_and_marked_once(
 async def test_a_capture_over_the_cap_is_cut_without_a_marker(
     files: FakeFiles, make_output: MakeOutput
 ) -> None:
-    output = make_output("tcpdump.pcap", max_bytes=4)
+    output = make_output("tcpdump.pcap", max_bytes=4, is_text=False)
 
     await output.write(b"12345")
     await output.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aod import actions
+from aod.actions.action import keeps_packets
 from aod.errors import ConfigError
 
 MACHINERY = {
@@ -34,6 +35,10 @@ def test_an_action_is_called_as_its_module_and_its_line_in_the_table(name: str) 
     assert action.name == name
     assert type(action).__module__ == f"aod.actions.{name}"
     assert action.file_name == f"{name}.pcap" if name == "tcpdump" else f"{name}.txt"
+
+
+def test_packets_are_kept_by_the_capture_alone() -> None:
+    assert [name for name in actions.NAMES if keeps_packets(actions.create(name))] == ["tcpdump"]
 
 
 def test_an_unknown_action_is_a_config_error_that_names_the_known() -> None:
