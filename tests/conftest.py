@@ -18,13 +18,14 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from aod import actions, smb
 from aod.actions.action import Context, Result
 from aod.actions.output import Output
-from aod.bundle import OutputDirectory, read_manifest
+from aod.bundle import OutputDirectory
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.host import threads as tasks
 from aod.smb import module
 from aod.smb.module import Module
 from tests.events import SECOND, make
+from tests.plain import manifest_in
 
 os.umask(0o022)  # a config that is written with another one may be refused
 
@@ -200,7 +201,7 @@ def make_anomaly(name: str = "latency", at_ns: int = SECOND, *, emergency: bool 
 
 
 async def manifest_of(path: Path) -> dict[str, Any]:
-    return await asyncio.to_thread(read_manifest, path)
+    return await asyncio.to_thread(manifest_in, path)
 
 
 def names_in(folder: Path) -> list[str]:

@@ -26,16 +26,16 @@ from aod.actions.output import Output
 from aod.actions.program import run
 from aod.bundle import OutputDirectory, recover
 from aod.detectors.anomaly import Anomaly
-from aod.incidents.incident import Surroundings
 from aod.incidents.incidents import Incidents, make_cooldowns
 from aod.incidents.outcomes import Outcomes
 from aod.processes.command import Command
-from aod.report.summary import render
 from aod.runtime.counts import Tally
 from aod.runtime.queue import Channel
 from tests.children import make_runner
 from tests.conftest import make_anomaly, make_config
-from tests.disk import clean_of, whole
+from tests.disk import clean_of, unrecorded, whole
+from tests.evidence import Unheard, make_evidence
+from tests.typed import rendered
 
 PR_SET_CHILD_SUBREAPER = 36
 LONGEST_S = 0.5
@@ -76,14 +76,14 @@ async def pipeline(folder: Path) -> None:
     names = ("latency", "error")
     with await asyncio.to_thread(OutputDirectory.open, folder) as output:
         output.lock()
-        await asyncio.to_thread(recover, output, render, clean_of=clean_of)
-        surroundings = Surroundings(lambda *_: [], dict)
+        await asyncio.to_thread(recover, output, rendered, unrecorded, clean_of)
         loop = asyncio.get_running_loop()
         incidents = Incidents(
             config,
             output,
             make_runner(),
-            surroundings,
+            make_evidence(),
+            Unheard(),
             make_cooldowns(config),
             Tally(),
             lambda work, name: loop.create_task(work, name=name),
@@ -153,8 +153,8 @@ def look(folder: Path) -> list[str]:
     """Recover as the next start does, and return the states of the bundles; all are whole."""
     with OutputDirectory.open(folder) as output:
         output.lock()
-        recover(output, render, clean_of=clean_of)
-        assert recover(output, render, clean_of=clean_of) == []
+        recover(output, rendered, unrecorded, clean_of)
+        assert recover(output, rendered, unrecorded, clean_of) == []
     names = sorted(path.name for path in folder.iterdir())
     assert all(name.endswith(".tar.zst") for name in names), names
     return [check(folder / name) for name in names]
@@ -163,11 +163,11 @@ def look(folder: Path) -> list[str]:
 def check(path: Path) -> str:
     """Return the state of a bundle after every file of it was compared with its manifest."""
     manifest = whole(path)
-    assert manifest["state"] in ("sealed", "interrupted"), manifest["state"]
-    if manifest["state"] == "sealed":
-        assert manifest["files"].keys() >= {"summary.txt", "events.npy", "dmesg.txt", "stats.txt"}
-    assert "summary.txt" in manifest["files"]
-    return str(manifest["state"])
+    assert manifest.state in ("sealed", "interrupted"), manifest.state
+    if manifest.state == "sealed":
+        assert manifest.files.keys() >= {"summary.txt", "events.npy", "dmesg.txt", "stats.txt"}
+    assert "summary.txt" in manifest.files
+    return manifest.state
 
 
 def left_behind(folder: Path) -> str:

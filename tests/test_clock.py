@@ -13,7 +13,7 @@ WALL_READERS = {
     "clock.py": "the offset",
     "incidents/cleanup.py": "the clean-up, which knows of steps",
     "commands/collect.py": "the stamp of what somebody asked for",
-    "incidents/incident.py": "when it was sealed",
+    "incidents/evidence.py": "when it was sealed",
     "actions/runner.py": "when an action was started",
     "runtime/audit.py": "when a note was taken",
     "bundle/output.py": "which time stamps are of the future",

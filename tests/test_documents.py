@@ -14,15 +14,15 @@ from aod.__main__ import app
 from aod.actions import NAMES
 from aod.actions.action import State
 from aod.bundle import COLUMNS
-from aod.bundle import describe as manifest
+from aod.bundle.describe import describe_anomaly, describe_events
 from aod.commands.config import DEFAULT_FILE
 from aod.config import Config
 from aod.errors import ConfigError
 from aod.events import Flag
 from aod.incidents import notices as notice
-from aod.smb.names import Names
 from tests import ROOT
 from tests.conftest import make_anomaly
+from tests.evidence import no_names
 
 DOCUMENTS = ("README.md", "USAGE.md", "CONTRIBUTING.md", "CHANGELOG.md")
 USAGE = (ROOT / "USAGE.md").read_text()
@@ -144,9 +144,9 @@ def test_every_state_of_an_action_stands_in_usage() -> None:
 
 def test_every_field_of_a_journal_entry_stands_in_usage() -> None:
     anomaly = make_anomaly()
-    rows = manifest.describe_events(anomaly.events, None, Names(), 0)
-    described = manifest.describe_anomaly(anomaly, 0, rows, {})
-    opened, told = notice.opened(anomaly, []), notice.ended("sealed", "/b", "", [described])
+    operations = describe_events(anomaly.events, None, no_names(), 0)
+    described = describe_anomaly(anomaly, 0, operations, {}, usual_latency_ns=0)
+    opened, told = notice.opened(anomaly, []), notice.ended("sealed", "/b", "", [described], "")
 
     fields = {"MESSAGE_ID", "MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER", *opened, *told.fields()}
 

@@ -1,7 +1,8 @@
 """The bundle: the evidence of one incident, and the directory that holds them all."""
 
-from aod.bundle.archive import MANIFEST, SUMMARY, read_manifest, read_member
-from aod.bundle.bundle import COLUMNS, Bundle, Clean
+from aod.bundle.archive import SUMMARY, read_manifest, read_member
+from aod.bundle.bundle import Bundle, Clean
+from aod.bundle.manifest import COLUMNS, MANIFEST
 from aod.bundle.output import Entry, OutputDirectory
 from aod.bundle.recovery import recover
 from aod.bundle.room import EVENTS, Room, fit

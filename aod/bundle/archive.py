@@ -4,37 +4,27 @@ All of it is blocking: a coroutine calls it through asyncio.to_thread.
 """
 
 import hashlib
-import json
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import zstandard
 
+from aod.bundle.manifest import MANIFEST, Digest, Manifest, parse, parse_digests
 from aod.errors import BundleError
 from aod.host import files
 
-MANIFEST = "manifest.json"
 SUMMARY = "summary.txt"
 MAX_MEMBER_BYTES = 64 << 20
 """The largest member that is read into memory."""
 
 _LEVEL = 3
 _DAMAGED = "it is damaged or cut off: fetch it again and compare its size"
-# Damaged data surfaces as any of these from zstandard, tarfile and json.
+# Damaged data surfaces as any of these from zstandard and tarfile.
 _UNREADABLE = (tarfile.TarError, zstandard.ZstdError, EOFError, ValueError, OverflowError)
-
-
-@dataclass(frozen=True, slots=True)
-class Digest:
-    """Size and SHA-256 (hex) of one file."""
-
-    bytes: int
-    sha256: str
 
 
 def digests(dir_fd: int) -> dict[str, Digest]:
@@ -59,12 +49,12 @@ def pack(target: BinaryIO, top: str, known: Mapping[str, Digest], dir_fd: int) -
             _add(tar, top, name, known[name].bytes, dir_fd)
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> Manifest:
     """Return the manifest of a sealed file or of an open directory.
 
     Raises BundleError when there is none, or when it is damaged.
     """
-    return parse_manifest(read_member(path, MANIFEST), path)
+    return parse(read_member(path, MANIFEST), path)
 
 
 def read_member(path: Path, name: str) -> bytes:
@@ -82,17 +72,6 @@ def read_member(path: Path, name: str) -> bytes:
         raise BundleError(f"cannot read {name} of {path}: {error.strerror or error}") from error
     except _UNREADABLE as error:
         raise BundleError(f"cannot read {name} of {path}: {error}; {_DAMAGED}") from error
-
-
-def parse_manifest(data: bytes, source: object) -> dict[str, Any]:
-    """Return a manifest from its JSON; BundleError names `source` when it is none."""
-    try:
-        manifest = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"cannot read {MANIFEST} of {source}: {error}; {_DAMAGED}") from error
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
-        raise BundleError(f"{source} is no bundle of aod: its {MANIFEST} has no format number")
-    return manifest
 
 
 def read_file(name: str, dir_fd: int) -> bytes:
@@ -128,7 +107,7 @@ def _from_directory(path: Path, name: str) -> bytes:
 
 
 def _from_sealed(path: Path, name: str) -> bytes:
-    known: dict[str, Any] | None = None
+    known: Mapping[str, Digest] | None = None
     with _members(path) as members:
         for inner, tar, member in members:
             if inner in (name, MANIFEST):
@@ -137,7 +116,7 @@ def _from_sealed(path: Path, name: str) -> bytes:
                 _check_digest(name, data, (known or {}).get(name))
                 return data
             if inner == MANIFEST:
-                known = parse_manifest(data, path).get("files", {})
+                known = parse_digests(data, path)
     if known is not None and name not in known:
         raise BundleError(f"{path} holds no {name} (see its {MANIFEST} for what it holds)")
     raise EOFError("its end is missing")
@@ -179,6 +158,6 @@ def _check_size(name: str, size: int) -> None:
         )
 
 
-def _check_digest(name: str, data: bytes, expected: Any) -> None:
-    if expected and hashlib.sha256(data).hexdigest() != expected["sha256"]:
+def _check_digest(name: str, data: bytes, expected: Digest | None) -> None:
+    if expected and hashlib.sha256(data).hexdigest() != expected.sha256:
         raise ValueError(f"the SHA-256 of {name} is not that of the manifest")

@@ -4,73 +4,30 @@ All of it is blocking: a coroutine calls it through asyncio.to_thread.
 """
 
 import contextlib
-import csv
 import errno
 import fcntl
-import io
-import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
-import numpy as np
-
-from aod.bundle import archive
-from aod.bundle.archive import MANIFEST, SUMMARY
+from aod.bundle import archive, table
+from aod.bundle.archive import SUMMARY
+from aod.bundle.manifest import MANIFEST, Digest, Manifest, Operation, dump
 from aod.bundle.output import RAW, SEALED, TEMPORARY, OutputDirectory
 from aod.events import Events
 from aod.host import files
 
 log = logging.getLogger(__name__)
 
-COLUMNS = (
-    "time",
-    "time_ns",
-    "kind",
-    "cause",
-    "command",
-    "latency_ns",
-    "queue_ns",
-    "server_ns",
-    "payload_ns",
-    "pended_ns",
-    "threshold_ns",
-    "status",
-    "status_code",
-    "error",
-    "server",
-    "channel",
-    "share",
-    "connection_id",
-    "session_id",
-    "tree_id",
-    "message_id",
-    "file_id",
-    "file",
-    "unit",
-    "pid",
-    "tid",
-    "uid",
-    "comm",
-    "flags",
-    "request_bytes",
-    "response_bytes",
-    "credits_granted",
-    "in_flight",
-    "compound_index",
-)
-"""The columns of events.csv: the keys of an event in the manifest."""
-
-
 EVENTS_FILES = ("events.npy", "events.csv")
 OWN = frozenset({MANIFEST, SUMMARY, *EVENTS_FILES})
 """Names that no action's file may have."""
 
-Clean: TypeAlias = Callable[[Mapping[str, Any], int, int], dict[str, Any]]
+Clean: TypeAlias = Callable[[Manifest, int, int], Manifest]
 """(manifest, directory to take files from, directory to put them to) -> the manifest to seal.
 
 It takes away each file that it has put there, whole, so that it can be done again."""
@@ -164,22 +121,17 @@ class Bundle:
         """Write a whole file, or nothing of it, through to the disk."""
         files.write_atomic(files.plain_name(name), data, self._fd)
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+    def write_manifest(self, manifest: Manifest) -> None:
         """Write or replace manifest.json."""
-        self.write(MANIFEST, json.dumps(manifest, indent=1).encode())
+        self.write(MANIFEST, dump(manifest))
 
-    def write_events(self, events: Events, rows: Iterable[Mapping[str, object]]) -> None:
-        """Write events.npy (dtype EVENT) and events.csv (`rows` of COLUMNS)."""
-        array = io.BytesIO()
-        np.save(array, events, allow_pickle=False)
-        self.write(EVENTS_FILES[0], array.getvalue())
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows({**row, "flags": "|".join(_flags(row))} for row in rows)
-        self.write(EVENTS_FILES[1], text.getvalue().encode(errors="backslashreplace"))
+    def write_events(self, events: Events, operations: Iterable[Operation]) -> None:
+        """Write events.npy, and events.csv with the same in words."""
+        npy, csv = EVENTS_FILES
+        self.write(npy, table.as_npy(events))
+        self.write(csv, table.as_csv(operations))
 
-    def clean(self, manifest: Mapping[str, Any], clean: Clean) -> dict[str, Any]:
+    def clean(self, manifest: Manifest, clean: Clean) -> Manifest:
         """Bring the files of actions to where they are packed from; return the clean manifest.
 
         Being cut off in it is harmless: what is done stays done, the rest is still raw. Raises
@@ -193,7 +145,7 @@ class Bundle:
         files.remove(RAW, self._fd)
         return cleaned
 
-    def seal(self, manifest: Mapping[str, Any]) -> Path:
+    def seal(self, manifest: Manifest) -> Path:
         """Turn the directory into one file with `manifest`, and return that file.
 
         Fills `files` with size and SHA-256. When it fails (OSError), no part of the sealed
@@ -203,8 +155,7 @@ class Bundle:
             written_bytes = self._output.written_bytes(self.name)
             self._output.reservations.settle(self.name, written_bytes)
             digests = archive.digests(self._fd)
-            known = {name: asdict(digest) for name, digest in digests.items()}
-            self.write_manifest({**manifest, "files": known})
+            self.write_manifest(replace(manifest, files=digests))
             self._pack(digests)
             try:
                 files.remove(self.name, self._directory)
@@ -212,9 +163,9 @@ class Bundle:
                 log.warning("sealed, but its directory stays: %s: %s", self.name, error)
         return self.path.with_name(self.name + SEALED)
 
-    def read_manifest(self) -> dict[str, Any]:
-        """Return its manifest.json; raises FileNotFoundError, ValueError or BundleError."""
-        return archive.parse_manifest(archive.read_file(MANIFEST, self._fd), self.name)
+    def read(self, name: str) -> bytes:
+        """Return a whole file; raises OSError, BundleError for one too large, ValueError else."""
+        return archive.read_file(name, self._fd)
 
     def has_sealed_file(self) -> bool:
         """Tell whether its sealed file is there already."""
@@ -267,7 +218,7 @@ class Bundle:
             return False
         return os.path.samestat(there, os.fstat(self._fd))
 
-    def _pack(self, digests: Mapping[str, archive.Digest]) -> None:
+    def _pack(self, digests: Mapping[str, Digest]) -> None:
         directory, temporary = self._directory, self.name + TEMPORARY
         files.unlink_missing(temporary, directory)
         try:
@@ -306,8 +257,3 @@ def _exists(name: str, dir_fd: int) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _flags(row: Mapping[str, object]) -> list[str]:
-    flags = row.get("flags", ())
-    return [str(flag) for flag in flags] if isinstance(flags, (list, tuple)) else []

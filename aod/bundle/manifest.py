@@ -4,20 +4,33 @@ What is read is validated once, here; inside, a manifest is plain frozen data. F
 this one are read as well: each key that they lack has a default.
 """
 
+import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypeVar, get_type_hints
 
-from pydantic import AllowInfNan, Field, JsonValue, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    AllowInfNan,
+    Field,
+    JsonValue,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from aod.errors import BundleError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 
+T = TypeVar("T")
+
 Count: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 64)]
 Nanoseconds: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 64)]
 Signed: TypeAlias = Annotated[int, Field(gt=-(1 << 64), lt=1 << 64)]
+Number: TypeAlias = Signed | Annotated[float, AllowInfNan(False)]
 Seconds: TypeAlias = Annotated[float, Field(ge=0), AllowInfNan(False)]
 Id: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(0x[0-9a-fA-F]{1,16})?$")]
 """An id of the kernel or of the protocol, in hex; "" where there is none."""
@@ -71,7 +84,9 @@ class Operation:
     stack: tuple[str, ...] = ()
 
 
-COLUMNS = tuple(each.name for each in fields(Operation))[:-3]
+WAITING = ("task_state", "wchan", "stack")
+"""The keys of an operation that stand there only where somebody looked at its thread."""
+COLUMNS = tuple(each.name for each in fields(Operation) if each.name not in WAITING)
 """The columns of events.csv."""
 
 
@@ -93,7 +108,7 @@ class Anomaly:
     count: Count = 0
     repeats: Count = 0
     window_s: Seconds = 0.0
-    limit: Mapping[str, Seconds] = field(default_factory=dict)
+    limit: Mapping[str, Number] = field(default_factory=dict)
     reason: str = ""
     shares: tuple[str, ...] = ()
     worst: Operation | None = None
@@ -139,7 +154,7 @@ class ActionResult:
 
 @dataclass(frozen=True, slots=True)
 class Tracer:
-    """How requests were seen; `rung` is None where cifs was not loaded or nobody watched."""
+    """How requests were seen; `rung` is None where cifs was not loaded."""
 
     rung: int | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
@@ -185,12 +200,18 @@ class Digest:
     sha256: str
 
 
+def _watched(tracer: Tracer | None) -> Tracer | None:
+    """Return None for the empty object that stands for it in the file."""
+    return None if tracer == Tracer() else tracer
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """All of a bundle but its files' contents.
 
     `state` is collecting, sealed or interrupted. `wall_minus_monotonic_ns` turns the monotonic
     times of its events into nanoseconds since the epoch. `lost` counts by what was lost.
+    `tracer` is None where nobody watched. `redacted` says that names were taken out.
     """
 
     format: int
@@ -203,7 +224,7 @@ class Manifest:
     suppressed_since_last: tuple[Suppressed, ...] = ()
     actions: Mapping[str, ActionResult] = field(default_factory=dict)
     lost: Mapping[str, Count] = field(default_factory=dict)
-    tracer: Tracer | None = None
+    tracer: Annotated[Tracer | None, AfterValidator(_watched)] = None
     disk: Disk = field(default_factory=Disk)
     wall_minus_monotonic_ns: Signed = 0
     host: Host = field(default_factory=Host)
@@ -213,7 +234,16 @@ class Manifest:
     redacted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """As much of a manifest as it takes to check the bundle's other files."""
+
+    format: int
+    files: Mapping[str, Digest] = field(default_factory=dict)
+
+
 _ADAPTER = TypeAdapter(Manifest)
+_CONTENTS = TypeAdapter(_Contents)
 
 
 def parse(data: bytes, source: object) -> Manifest:
@@ -221,15 +251,60 @@ def parse(data: bytes, source: object) -> Manifest:
 
     Keys that this version does not know are left out.
     """
+    return _parse(_ADAPTER, data, source)
+
+
+def parse_digests(data: bytes, source: object) -> Mapping[str, Digest]:
+    """Return only the `files` of a manifest; raises BundleError as `parse` does."""
+    return _parse(_CONTENTS, data, source).files
+
+
+def salvage(data: bytes) -> Manifest | None:
+    """Return what is sound of a manifest that `parse` refuses, None when it is none at all.
+
+    A key of the manifest is sound as a whole, or it is left out.
+    """
     try:
-        return _ADAPTER.validate_json(data, strict=True)
-    except (ValidationError, RecursionError) as error:
-        raise BundleError(f"cannot read {MANIFEST} of {source}: {_problem(error)}") from error
+        plain = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    types = get_type_hints(Manifest, include_extras=True)
+    sound = {}
+    for key in types.keys() & (plain if isinstance(plain, dict) else {}):
+        with contextlib.suppress(ValidationError, RecursionError):
+            sound[key] = TypeAdapter(types[key]).validate_json(_encoded(plain[key]), strict=True)
+    return Manifest(**{"state": "interrupted"} | sound) if "format" in sound else None
 
 
 def dump(manifest: Manifest) -> bytes:
-    """Return a manifest as JSON, a key a line."""
-    return _ADAPTER.dump_json(manifest, indent=1)
+    """Return a manifest as JSON, a key a line, without those keys that say nothing."""
+    plain = _ADAPTER.dump_python(manifest, mode="json")
+    plain["tracer"] = plain["tracer"] or {}
+    if not manifest.redacted:
+        del plain["redacted"]
+    for anomaly in plain["anomalies"]:
+        for operation in (anomaly["worst"], *anomaly["events"]):
+            if operation and not any(operation[key] for key in WAITING):
+                for key in WAITING:
+                    del operation[key]
+    return _encoded(plain)
+
+
+def row(operation: Operation) -> dict[str, object]:
+    """Return the COLUMNS of an operation, as JSON can hold them."""
+    return {name: getattr(operation, name) for name in COLUMNS}
+
+
+def _encoded(plain: object) -> bytes:
+    """Return it as JSON; half of a character, as an argument of a command line can hold, as `?`."""
+    return json.dumps(plain, indent=1, ensure_ascii=False).encode(errors="replace")
+
+
+def _parse(adapter: TypeAdapter[T], data: bytes, source: object) -> T:
+    try:
+        return adapter.validate_json(data, strict=True)
+    except (ValidationError, RecursionError) as error:
+        raise BundleError(f"cannot read {MANIFEST} of {source}: {_problem(error)}") from error
 
 
 def _problem(error: Exception) -> str:

@@ -5,40 +5,47 @@ All of it is blocking: a coroutine calls it through asyncio.to_thread.
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from aod.bundle.archive import SUMMARY
 from aod.bundle.bundle import Bundle, Clean
+from aod.bundle.manifest import MANIFEST, Manifest, parse, salvage
 from aod.bundle.output import SEALED, TEMPORARY, Entry, OutputDirectory, Record
 from aod.errors import BundleError
 from aod.runtime import journal
 
 log = logging.getLogger(__name__)
 
-Render = Callable[[Mapping[str, Any]], str]
+Render = Callable[[Manifest], str]
 """Makes the text of the summary from a manifest."""
-CleanOf = Callable[[Mapping[str, Any]], Clean]
+CleanOf = Callable[[Manifest], Clean]
 """Chooses how a bundle's files are cleaned, by its manifest."""
 
+NO_SUMMARY = (
+    "There is no summary of this bundle: its manifest is none that aod can tell in words. What is "
+    f"sound of it stands in {MANIFEST}.\n"
+)
 
-def _unrecorded(event: str, /, **facts: str | int) -> None:
-    pass
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """The manifest of a leftover, or what is sound of it where there is a `problem` with it."""
+
+    manifest: Manifest
+    problem: str = ""
 
 
 def recover(
-    output: OutputDirectory,
-    render: Render | None = None,
-    record: Record = _unrecorded,
-    clean_of: CleanOf | None = None,
+    output: OutputDirectory, render: Render, record: Record, clean_of: CleanOf
 ) -> list[str]:
     """Bring what is left of bundles to an end; return the names that were dealt with.
 
     Leave alone what is open, in this process or another. A sealed file wins over its
     directory; a directory with a manifest is sealed, as `interrupted` and with a new summary
     made by `render` unless all was collected; one without is removed. What actions wrote is
-    kept as far as `clean_of` says how to clean it, else not at all. Every step can be
-    repeated, so being killed in it is harmless. What fails is told once and left.
+    cleaned as `clean_of` says. Of a damaged manifest what is sound is kept, and cleaned. Every
+    step can be repeated, so being killed in it is harmless. What fails is told once and left.
     """
     done = []
     for name in output.temporaries():
@@ -59,46 +66,43 @@ def recover(
 
 
 def _recover(
-    output: OutputDirectory,
-    entry: Entry,
-    render: Render | None,
-    record: Record,
-    clean_of: CleanOf | None,
+    output: OutputDirectory, entry: Entry, render: Render, record: Record, clean_of: CleanOf
 ) -> None:
     with Bundle(output, entry.name) as bundle:
         is_sealed = bundle.has_sealed_file()
-        manifest = None if is_sealed else _manifest(bundle)
-        if manifest is None:
+        found = None if is_sealed else _read(bundle)
+        if found is None:
             output.remove(entry.name)
             record("delete", file=entry.name, bytes=entry.bytes, reason="leftover")
             log.info("leftover removed: name=%s sealed=%s", entry.name, is_sealed)
             return
         if output.free_bytes() < entry.bytes:
             raise OSError(f"no room for {entry.bytes} bytes to seal it")
-        if manifest.get("state") != "sealed":
-            manifest["state"] = "interrupted"
-            if clean_of:
-                manifest = bundle.clean(manifest, clean_of(manifest))
-            if render:
-                bundle.write(SUMMARY, _summary(manifest, render).encode(errors="backslashreplace"))
+        manifest = found.manifest
+        if manifest.state != "sealed":
+            manifest = replace(manifest, state="interrupted")
+            manifest = bundle.clean(manifest, clean_of(manifest))
+            summary = NO_SUMMARY if found.problem else render(manifest)
+            bundle.write(SUMMARY, summary.encode(errors="backslashreplace"))
         bundle.seal(manifest)
-    state, path = str(manifest["state"]), output.path / (entry.name + SEALED)
-    told = journal.entry(journal.BUNDLE, {"AOD_OUTCOME": state, "AOD_BUNDLE": str(path)})
-    log.info("leftover sealed as %s: name=%s", state, entry.name, extra=told)
+    if found.problem:
+        log.warning("of a leftover only what is sound was kept: %s", found.problem)
+    path = output.path / (entry.name + SEALED)
+    told = journal.entry(journal.BUNDLE, {"AOD_OUTCOME": manifest.state, "AOD_BUNDLE": str(path)})
+    log.info("leftover sealed as %s: name=%s", manifest.state, entry.name, extra=told)
 
 
-def _summary(manifest: Mapping[str, Any], render: Render) -> str:
+def _read(bundle: Bundle) -> Leftover | None:
+    """Return the manifest of a leftover, None where there is none; raises OSError."""
     try:
-        return render(manifest)
-    except BundleError as error:
-        return f"There is no summary of this bundle: {error}.\n"
-
-
-def _manifest(bundle: Bundle) -> dict[str, Any] | None:
-    try:
-        return bundle.read_manifest()
+        data = bundle.read(MANIFEST)
     except (FileNotFoundError, BundleError, ValueError):
         return None
+    try:
+        return Leftover(parse(data, bundle.name))
+    except BundleError as error:
+        sound = salvage(data)
+        return Leftover(sound, str(error)) if sound else None
 
 
 @contextlib.contextmanager
@@ -111,3 +115,7 @@ def _survived(output: OutputDirectory, name: str) -> Iterator[None]:
         level = logging.DEBUG if name in output.troubled else logging.WARNING
         output.troubled.add(name)
         log.log(level, "leftover stays, tried again at each clean-up: name=%s: %s", name, error)
+    except Exception:  # the boundary of a leftover: the service starts in front of any
+        if name not in output.troubled:
+            log.exception("leftover stays, there is a bug in what seals it: name=%s", name)
+        output.troubled.add(name)

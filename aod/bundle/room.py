@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
+
+from aod.bundle import manifest
 
 OWN_BYTES = 8 << 20
 """Manifest, summary and events: 2.3 MB with 2000 events of one anomaly, measured, 4 MB while the
@@ -40,14 +42,11 @@ class Room:
         """Whether there is room for more than manifest and summary."""
         return EVENTS not in self.left_out
 
-    def as_dict(self) -> dict[str, Any]:
+    def described(self) -> manifest.Disk:
         """Return it as it stands in a manifest."""
-        return {
-            "free_bytes": self.free_bytes,
-            "reserved_bytes": self.reserved_bytes,
-            "min_free_bytes": self.min_free_bytes,
-            "left_out": list(self.left_out),
-        }
+        return manifest.Disk(
+            self.free_bytes, self.reserved_bytes, self.min_free_bytes, self.left_out
+        )
 
 
 class Reservations:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from aod.config import Config
     from aod.control import Client
     from aod.detectors.anomaly import Anomaly
-    from aod.incidents.incident import Incident, Surroundings
+    from aod.incidents.evidence import Evidence
+    from aod.incidents.incident import Incident
 
 log = logging.getLogger(__name__)
 
@@ -76,20 +77,22 @@ def _ask(service: "Client", reason: str) -> str:
 def _collect_here(loaded: "Config", reason: str) -> None:
     from aod.commands.run import watch_children_by_pidfd
     from aod.detectors.anomaly import Anomaly, AnomalyType
-    from aod.incidents.incident import Surroundings
+    from aod.incidents.evidence import Evidence
+    from aod.incidents.unwatched import Lost, NoDetection, NoTracer
+    from aod.smb.names import Names
 
     manual = Anomaly(
         AnomalyType.MANUAL, "manual", time.monotonic_ns(), time.time_ns(), reason=reason
     )
-    surroundings = Surroundings(describe=lambda anomaly, offset_ns: [], lost=dict)
+    evidence = Evidence(Names(), NoTracer(), NoDetection(), Lost({}))
     watch_children_by_pidfd()
-    asyncio.run(keep(manual, loaded, surroundings, typer.echo))
+    asyncio.run(keep(manual, loaded, evidence, typer.echo))
 
 
 async def keep(
     anomaly: "Anomaly",
     config: "Config",
-    surroundings: "Surroundings",
+    evidence: "Evidence",
     tell: Callable[[Path], object],
 ) -> None:
     """Make a bundle of an anomaly, beside a service too, and `tell` where it is.
@@ -106,7 +109,7 @@ async def keep(
     with await asyncio.to_thread(OutputDirectory.open, config.aod_output_dir) as output:
         children = Children(OwnProcesses(), Audit(output.fd, enabled=False))
         runner = Runner(config.watcher.max_concurrent_tasks, children, _Unwatched())
-        incident = Incident(anomaly, config, runner, surroundings, suppressed=[])
+        incident = Incident(anomaly, config, runner, evidence, suppressed=[])
         _end_early_when_told(incident)
         try:
             await incident.collect(output)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -115,20 +116,20 @@ async def _fire_and_keep(config: Path, as_json: bool) -> None:
 
     loaded = await asyncio.to_thread(partial(load, config, os.environ, guarded=True))
     shot = await fire(loaded)
-    await keep(shot.anomaly, loaded, shot.surroundings, lambda sealed: _tell(sealed, as_json))
+    await keep(shot.anomaly, loaded, shot.evidence, partial(_tell, as_json))
 
 
-def _tell(sealed: Path, as_json: bool) -> None:
+def _tell(as_json: bool, sealed: Path) -> None:
     """Print what the sealed bundle holds: that it can be read is part of the proof."""
     from aod.bundle import read_manifest
     from aod.text import printable, table
 
     manifest = read_manifest(sealed)
-    actions = manifest["actions"]
     if as_json:
-        told = {"bundle": str(sealed), "trigger": manifest["trigger"], "actions": actions}
+        actions = {name: asdict(found) for name, found in manifest.actions.items()}
+        told = {"bundle": str(sealed), "trigger": manifest.trigger, "actions": actions}
         typer.echo(json.dumps(told, indent=1))
         return
-    rows = [(name, found["state"], found["reason"]) for name, found in actions.items()]
+    rows = [(name, found.state, found.reason) for name, found in manifest.actions.items()]
     typer.echo("\n".join(map(printable, table(("action", "state", "note"), rows))))
-    typer.echo(f"the anomaly {manifest['trigger']} was raised, and kept in:\n{sealed}")
+    typer.echo(f"the anomaly {manifest.trigger} was raised, and kept in:\n{sealed}")

@@ -1,9 +1,10 @@
 """`aod list`: the bundles of the output directory, newest first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,7 @@ from aod.commands.config import DEFAULT_FILE
 
 if TYPE_CHECKING:
     from aod.bundle import Entry
+    from aod.bundle.manifest import Anomaly, Manifest, Suppressed
 
 DEFAULT_DIRECTORY = Path("/var/log/aod")
 
@@ -54,10 +56,10 @@ def list_bundles(
         _list_suppressed(as_json)
         return
     with OutputDirectory.open(output_path(config, directory), create=False) as output:
-        bundles = [_described(output.path, entry) for entry in reversed(output.entries())]
+        bundles = [_look_into(output.path, entry) for entry in reversed(output.entries())]
         others = output.of_others()
     if as_json:
-        typer.echo(json.dumps(bundles, indent=1))
+        typer.echo(json.dumps([*map(_plain, bundles)], indent=1))
     elif bundles:
         typer.echo("\n".join(map(text.printable, _table(bundles))))
     else:
@@ -116,61 +118,90 @@ def _output_of_service() -> Path | None:
     return Path(service.status["output"]) if service else None
 
 
-def _described(directory: Path, entry: "Entry") -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One bundle as it is listed; without a manifest there is a `problem` with it."""
+
+    entry: "Entry"
+    manifest: "Manifest | None"
+    problem: str = ""
+
+    @property
+    def state(self) -> str:
+        """What the manifest says."""
+        return self.manifest.state if self.manifest else "damaged"
+
+    @property
+    def anomalies(self) -> tuple["Anomaly", ...]:
+        """What is in it."""
+        return self.manifest.anomalies if self.manifest else ()
+
+    @property
+    def worst_latency_ns(self) -> int | None:
+        """The latency of the worst operation of all, if there is one."""
+        worsts = (anomaly.worst for anomaly in self.anomalies)
+        return max((worst.latency_ns for worst in worsts if worst), default=None)
+
+    def shares(self) -> list[str]:
+        """Return the shares of all operations, as far as they are known."""
+        from aod.report.operations import UNKNOWN_SHARE, share_name
+
+        names = {share_name(asdict(each)) for every in self.anomalies for each in every.events}
+        return sorted(names - {UNKNOWN_SHARE})
+
+
+def _look_into(directory: Path, entry: "Entry") -> Listed:
     from aod.bundle import read_manifest
-    from aod.errors import ANOTHER_SHAPE, BundleError
+    from aod.errors import BundleError
 
-    told: dict[str, Any] = {
-        "name": entry.name,
-        "timestamp": entry.timestamp,
-        "bytes": entry.bytes,
-        "state": "damaged",
-        "anomalies": [],
-        "worst_latency_ns": None,
-        "shares": [],
-    }
     try:
-        return told | _found(read_manifest(directory / entry.name))
-    except (BundleError, *ANOTHER_SHAPE) as error:
-        # A manifest of another shape is as useless here as one that cannot be read.
-        return told | {"problem": str(error)}
+        return Listed(entry, read_manifest(directory / entry.name))
+    except BundleError as error:
+        return Listed(entry, None, str(error))
 
 
-def _found(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    from aod.report.operations import UNKNOWN_SHARE, share_name
-
-    anomalies = manifest["anomalies"]
-    worst = [int(a["worst"]["latency_ns"]) for a in anomalies if a.get("worst")]
-    shares = {share_name(event) for anomaly in anomalies for event in anomaly["events"]}
-    return {
-        "state": str(manifest["state"]),
-        "anomalies": [{"name": str(a["name"]), "count": int(a["count"])} for a in anomalies],
-        "worst_latency_ns": max(worst, default=None),
-        "shares": sorted(shares - {UNKNOWN_SHARE}),
-        "suppressed_since_last": manifest.get("suppressed_since_last", []),
+def _plain(bundle: Listed) -> dict[str, object]:
+    """Return a bundle as JSON can hold it."""
+    counts = [{"name": each.name, "count": each.count} for each in bundle.anomalies]
+    told: dict[str, object] = {
+        "name": bundle.entry.name,
+        "timestamp": bundle.entry.timestamp,
+        "bytes": bundle.entry.bytes,
+        "state": bundle.state,
+        "anomalies": counts,
+        "worst_latency_ns": bundle.worst_latency_ns,
+        "shares": bundle.shares(),
     }
+    if not bundle.manifest:
+        return told | {"problem": bundle.problem}
+    suppressed = [asdict(each) for each in bundle.manifest.suppressed_since_last]
+    return told | {"suppressed_since_last": suppressed}
 
 
-def _table(bundles: list[dict[str, Any]]) -> list[str]:
+def _table(bundles: Sequence[Listed]) -> list[str]:
     from aod import text
 
-    rows = [
-        [
-            _local_time(bundle["timestamp"]),
-            bundle["name"],
-            ", ".join(map(_counted, bundle["anomalies"])),
-            text.duration(bundle["worst_latency_ns"]) if bundle["worst_latency_ns"] else "-",
-            ", ".join(bundle["shares"][:2]) + (", ..." if len(bundle["shares"]) > 2 else ""),
-            text.size(bundle["bytes"]),
-            bundle["state"],
-        ]
-        for bundle in bundles
+    columns = ["time", "bundle", "anomalies", ">worst", "share", ">size", "state"]
+    return text.table(columns, [_cells(bundle) for bundle in bundles])
+
+
+def _cells(bundle: Listed) -> list[str]:
+    from aod import text
+
+    shares, worst_ns = bundle.shares(), bundle.worst_latency_ns
+    return [
+        _local_time(bundle.entry.timestamp),
+        bundle.entry.name,
+        ", ".join(map(_counted, bundle.anomalies)),
+        text.duration(worst_ns) if worst_ns else "-",
+        ", ".join(shares[:2]) + (", ..." if len(shares) > 2 else ""),
+        text.size(bundle.entry.bytes),
+        bundle.state,
     ]
-    return text.table(["time", "bundle", "anomalies", ">worst", "share", ">size", "state"], rows)
 
 
-def _counted(anomaly: Mapping[str, Any]) -> str:
-    return f"{anomaly['name']} x {anomaly['count']}" if anomaly["count"] else str(anomaly["name"])
+def _counted(anomaly: "Anomaly") -> str:
+    return f"{anomaly.name} x {anomaly.count}" if anomaly.count else anomaly.name
 
 
 def _local_time(timestamp: int) -> str:
@@ -186,25 +217,27 @@ def _list_suppressed(as_json: bool) -> None:
 
     held_back = _held_back()
     if as_json:
-        typer.echo(json.dumps(held_back, indent=1))
+        typer.echo(json.dumps([asdict(each) for each in held_back], indent=1))
     elif held_back:
-        typer.echo("\n".join(map(text.printable, suppressed_table(held_back))))
+        table = suppressed_table([asdict(each) for each in held_back])
+        typer.echo("\n".join(map(text.printable, table)))
     else:
         typer.echo("nothing was held back since the last bundle")
 
 
-def _held_back() -> list[dict[str, Any]]:
+def _held_back() -> list["Suppressed"]:
     """Ask the service; without one look at what the last one has left."""
+    from aod.bundle.manifest import Suppressed
     from aod.control import find
     from aod.errors import SurroundingsError
     from aod.host.directories import state_directory
     from aod.incidents.state import read
 
     if service := find():
-        return list(service.ask("suppressed")["suppressed"])
+        return [Suppressed(**each) for each in service.ask("suppressed")["suppressed"]]
     path = state_directory()
     try:
-        return [each.as_dict() for each in read(path).cooldowns.suppressed]
+        return [each.described() for each in read(path).cooldowns.suppressed]
     except FileNotFoundError as error:
         raise SurroundingsError(
             f"no service runs, and none has left a state in {path} (aod run keeps it there)"

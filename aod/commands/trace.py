@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Callable, Collection, Coroutine
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -13,6 +14,7 @@ from aod.commands.run import told
 from aod.errors import ConfigError, SurroundingsError
 
 if TYPE_CHECKING:
+    from aod.bundle.manifest import Operation
     from aod.events import Events
     from aod.runtime.queue import Channel
     from aod.smb.filter import Filter
@@ -149,27 +151,29 @@ async def _print_all(batches: "Channel[Events]", names: "Names", as_json: bool) 
 
 def _print(events: "Events", names: "Names", as_json: bool) -> None:
     from aod.bundle.describe import describe_events
+    from aod.bundle.manifest import row
     from aod.clock import wall_offset_ns
 
     try:
-        for row in describe_events(events, None, names, wall_offset_ns()):
-            typer.echo(json.dumps(row) if as_json else _line(row))
+        for operation in describe_events(events, None, names, wall_offset_ns()):
+            typer.echo(json.dumps(row(operation)) if as_json else _line(operation))
     except BrokenPipeError:
         raise
     except OSError as error:
         raise SurroundingsError(f"cannot write to stdout: {error.strerror}") from error
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(operation: "Operation") -> str:
     from aod import text
     from aod.report.operations import command, outcome
 
-    server = f"//{row['server']}/{row['share']}" if row["server"] else ""
-    connection = row["connection_id"] if row["kind"] != "unsent" else "-"
+    server = f"//{operation.server}/{operation.share}" if operation.server else ""
+    connection = operation.connection_id if operation.kind != "unsent" else "-"
+    name = command(asdict(operation)).removeprefix("SMB2_")
     line = (
-        f"{row['time'][11:26]:<15} {command(row).removeprefix('SMB2_'):<20} "
-        f"{row['latency_ns'] / 1e6:>11.3f} {row['queue_ns'] / 1e6:>8.3f} "
-        f"{row['server_ns'] / 1e6:>8.3f} {outcome(row):<30} {server or connection:<24} "
-        f"{row['pid']:>7} {row['comm']:<15} {row['file']}"
+        f"{operation.time[11:26]:<15} {name:<20} "
+        f"{operation.latency_ns / 1e6:>11.3f} {operation.queue_ns / 1e6:>8.3f} "
+        f"{operation.server_ns / 1e6:>8.3f} {outcome(asdict(operation)):<30} "
+        f"{server or connection:<24} {operation.pid:>7} {operation.comm:<15} {operation.file}"
     )
     return text.printable(line).rstrip()  # names come from any user

@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from aod.detectors.words import words_of
 from aod.events import Events, empty, join
 from aod.host.threads import MAX_TASKS, Tasks
 
@@ -71,11 +72,11 @@ class Anomaly:
     def merged(self, later: "Anomaly") -> "Anomaly":
         """Return this anomaly with the evidence of a repeat added to it.
 
-        A request that hangs is told several times; it counts once, with its latest age. Of
+        What is still open is told several times; it counts once, with its latest age. Of
         more than FIRST + WORST requests, those whose evidence was not kept count each time.
         """
         events, again = self.events, 0
-        if self.anomaly is AnomalyType.INFLIGHT:
+        if words_of(self.anomaly).is_open:
             repeated = np.isin(_starts(events), _starts(later.events))
             events, again = events[~repeated], int(repeated.sum())
         return replace(

@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aod import detectors
 from aod.clock import wall_offset_ns
 from aod.config import Config
@@ -20,7 +23,7 @@ from aod.host import threads as tasks
 from aod.host.threads import Tasks
 from aod.runtime.queue import Channel
 from aod.runtime.supervisor import Component, Pulse
-from aod.smb.filter import Filter, union
+from aod.smb.filter import Filter, event_thresholds_ns, union
 from aod.smb.names import Names
 
 log = logging.getLogger(__name__)
@@ -143,9 +146,15 @@ class Detection:
         """How many batches were dropped because a detector was too slow."""
         return self._dropped + sum(lane.queue.dropped for lane in self.lanes)
 
-    def filter_by_name(self) -> dict[str, Filter]:
-        """Return what counts for each anomaly."""
-        return {lane.recipe.name: lane.detector.filter for lane in self.lanes}
+    def thresholds_ns(self, anomaly: str, events: Events) -> NDArray[np.uint64] | None:
+        """Return the latency from which each event counts for an anomaly, shape (n,).
+
+        None for one that no detector raises.
+        """
+        for lane in self.lanes:
+            if lane.recipe.name == anomaly:
+                return event_thresholds_ns(lane.detector.filter.thresholds_ns, events)
+        return None
 
     def prepare(self, config: Config) -> tuple[Lane, ...]:
         """Return the lanes for a config; one that would be just alike is the present one."""

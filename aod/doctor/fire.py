@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aod import smb
-from aod.bundle.describe import describe_events
 from aod.clock import wall_offset_ns
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
@@ -21,7 +21,8 @@ from aod.detectors.detection import make_detectors
 from aod.detectors.detector import Detector, Ticking
 from aod.errors import SurroundingsError, TracerError
 from aod.events import Cause, Count, Events, Kind, empty, join
-from aod.incidents.incident import Surroundings
+from aod.incidents.evidence import Evidence
+from aod.incidents.unwatched import Lost, NoTracer
 from aod.smb import Command
 from aod.smb.filter import NEVER, event_thresholds_ns
 from aod.smb.names import Names
@@ -43,10 +44,21 @@ DENIED = 0xC0000022
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """The anomaly, and what an incident needs to know besides."""
+    """The anomaly, and what is known of it besides."""
 
     anomaly: Anomaly
-    surroundings: Surroundings
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class OneDetector:
+    """The detection of the one detector that was fired at."""
+
+    detector: Detector
+
+    def thresholds_ns(self, anomaly: str, events: Events) -> NDArray[np.uint64]:
+        """Return the latency from which each event counts, shape (n,)."""
+        return event_thresholds_ns(self.detector.filter.thresholds_ns, events)
 
 
 def require() -> None:
@@ -70,10 +82,11 @@ async def fire(config: Config) -> Shot:
                 count = 1 + getattr(section, "acceptable_count", 0)
                 events = await _through_ring(tracer, template, count)
                 if anomaly := _judge(detector, events):
-                    lost = tracer.counts()[Count.LOST]
+                    lost = Lost({"events": tracer.counts()[Count.LOST]})
+                    tracing, detection = NoTracer(libbpf_version()), OneDetector(detector)
                     return Shot(
                         replace(anomaly.stamped(wall_offset_ns()), reason=REASON),
-                        _surroundings(detector, lost),
+                        Evidence(Names(), tracing, detection, lost),
                     )
     raise SurroundingsError(
         "no anomaly of the config was raised by the made-up operations: they are of a process "
@@ -153,15 +166,3 @@ def _judge(detector: Detector, events: Events) -> Anomaly | None:
     if not anomaly and isinstance(detector, Ticking):
         anomaly = detector.tick(events)
     return anomaly
-
-
-def _surroundings(detector: Detector, lost: int) -> Surroundings:
-    def describe(anomaly: Anomaly, offset_ns: int) -> list[dict[str, Any]]:
-        thresholds_ns = event_thresholds_ns(detector.filter.thresholds_ns, anomaly.events)
-        return describe_events(anomaly.events, thresholds_ns, Names(), offset_ns)
-
-    return Surroundings(
-        describe,
-        lost=lambda: {"events": lost},
-        libbpf=libbpf_version(),
-    )

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from aod.bundle import manifest
 from aod.clock import iso
 from aod.detectors.anomaly import Anomaly, AnomalyType
+from aod.detectors.words import words_of
 
 HOUR_NS = 3_600_000_000_000
 RESERVED = 2
-"""Bundles of the hour that are kept for emergencies and for requests that hang."""
+"""Bundles of the hour that are kept for emergencies and other urgent kinds."""
 
 
 @dataclass(slots=True)
@@ -22,15 +23,10 @@ class Suppressed:
     last_ns: int
     worst_latency_ns: int
 
-    def as_dict(self) -> dict[str, Any]:
+    def described(self) -> manifest.Suppressed:
         """Return it as it stands in a manifest."""
-        return {
-            "name": self.name,
-            "count": self.count,
-            "first": iso(self.first_ns),
-            "last": iso(self.last_ns),
-            "worst_latency_ns": self.worst_latency_ns,
-        }
+        first, last = iso(self.first_ns), iso(self.last_ns)
+        return manifest.Suppressed(self.name, self.count, first, last, self.worst_latency_ns)
 
 
 @dataclass(slots=True)
@@ -145,7 +141,7 @@ class Cooldowns:
             cooldown.repeated = True
             return f"in its cooldown for {(cooldown.until_ns - now_ns) / 1e9:.0f} s more"
         self._opened_ns = [opened for opened in self._opened_ns if now_ns - opened < HOUR_NS]
-        urgent = anomaly.emergency or anomaly.anomaly is AnomalyType.INFLIGHT
+        urgent = anomaly.emergency or words_of(anomaly.anomaly).is_urgent
         reserved = 0 if urgent else min(RESERVED, self.max_per_hour - 1)
         if len(self._opened_ns) >= self.max_per_hour - reserved:
             return f"{len(self._opened_ns)} bundles were opened within the hour"

@@ -3,52 +3,29 @@
 import asyncio
 import logging
 import threading
-import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from dataclasses import asdict, replace
 
 from aod import actions, redact
 from aod.actions.action import Action, ActionResult, Span
 from aod.actions.runner import Runner
-from aod.bundle import SUMMARY, Bundle, OutputDirectory, Room
-from aod.bundle import describe as manifest
-from aod.clock import iso
+from aod.bundle import SUMMARY, Bundle, OutputDirectory, Room, manifest
+from aod.bundle.manifest import Manifest
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
-from aod.events import Events, join
-from aod.incidents import notices as notice
+from aod.events import join
+from aod.incidents import notices
 from aod.incidents.cooldown import Suppressed
+from aod.incidents.evidence import Account, Evidence, wall_offset_ns
 from aod.incidents.notices import Notice, Outcome
 from aod.report.summary import render
 
 log = logging.getLogger(__name__)
 
 MIB = 1 << 20
+PENDING = "pending"
 HURRY = 0.4
 """Part of the grace that running actions still get; their children then have 4 s to end."""
-
-PENDING = {"state": "pending", "reason": ""}
-
-Describe = Callable[[Anomaly, int], list[dict[str, Any]]]
-"""(anomaly, wall - monotonic ns) -> its events in words; blocks, so it runs in a thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What an incident needs from the rest of the service."""
-
-    describe: Describe
-    lost: Callable[[], dict[str, int]]
-    usual_latency_ns: Callable[[Events], int] = lambda events: 0
-    """The median latency of operations like these before them, 0 where it is not known."""
-    tracer: Callable[[], dict[str, Any]] = dict
-    """What the tracer says of itself: its rung, what it lacks, and its books."""
-    libbpf: str = ""
-    shares: Callable[[Events], Sequence[str]] = lambda events: ()
-    """The shares of operations, as far as they are known without a look-up."""
-    told: Callable[[Notice], None] = lambda notice: None
-    """Given how each incident ended; does not wait."""
 
 
 def make_span(config: Config, raised_wall_ns: int) -> Span:
@@ -72,22 +49,23 @@ class Incident:
         first: Anomaly,
         config: Config,
         runner: Runner,
-        surroundings: Surroundings,
+        evidence: Evidence,
         suppressed: Sequence[Suppressed],
     ) -> None:
         self.first = first
         self._config = config
         self._runner = runner
-        self._surroundings = surroundings
+        self._evidence = evidence
+        self._account = Account(evidence, config)
         self._cleaner = redact.make(redact=config.redact)
         self.suppressed = tuple(suppressed)
         self._anomalies = {first.name: first}
         self._keys = {first.key: first.name}
         self._repeats = {first.name: 0}
-        self._usual_ns: dict[str, int] = {}
-        self._described_last: list[dict[str, Any]] = []
-        self._results: dict[str, dict[str, Any]] = {}
+        self._results: dict[str, manifest.ActionResult] = {}
         self._opened: Bundle | None = None
+        self._told: Manifest | None = None
+        """The clean manifest that was written last, None while a later one is made."""
         self._group: asyncio.TaskGroup | None = None
         self._running = 0
         self._grace_s: float | None = None
@@ -175,7 +153,7 @@ class Incident:
         if self._grace_s is not None and self._running:
             self._limit.reschedule(asyncio.get_running_loop().time() + HURRY * self._grace_s)
 
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _start(self, work: Coroutine[object, None, None], name: str) -> None:
         assert self._group is not None
         self._running += 1
         task = self._group.create_task(work, name=name)
@@ -208,30 +186,32 @@ class Incident:
     def _choose(self, name: str) -> Action | None:
         """Return the action, or None with the reason as its result."""
         if name not in self._room.actions:
-            self._results[name] = {"state": "skipped", "reason": "the disk has no room for it"}
+            self._note(name, "skipped", "the disk has no room for it")
             return None
         try:
             action = actions.create(name)
         except Exception as error:  # an action is the boundary, and a third party's may not load
             log.exception("action cannot be loaded action=%s", name)
-            self._results[name] = {"state": "failed", "reason": f"{type(error).__name__}: {error}"}
+            self._note(name, "failed", f"{type(error).__name__}: {error}")
             return None
         if reason := self._cleaner.refuses(action):
-            self._results[name] = {"state": "skipped", "reason": reason}
+            self._note(name, "skipped", reason)
             return None
-        self._results[name] = dict(PENDING)
+        self._note(name, PENDING)
         return action
 
     def _note_cut_off(self) -> None:
         """Give a result to the actions whose tasks were cancelled before their first step."""
-        named = [name for anomaly in self.anomalies for name in self._action_names(anomaly)]
-        for name in named:
-            if self._results.get(name, PENDING) == PENDING:
-                reason = "aod ended before it was started"
-                self._results[name] = {"state": "cancelled", "reason": reason}
+        for name in (name for anomaly in self.anomalies for name in self._action_names(anomaly)):
+            result = self._results.get(name)
+            if not result or result.state == PENDING:
+                self._note(name, "cancelled", "aod ended before it was started")
+
+    def _note(self, name: str, state: str, reason: str = "") -> None:
+        self._results[name] = manifest.ActionResult(state, name, reason)
 
     def _keep_result(self, result: ActionResult) -> None:
-        self._results[result.name] = result.as_dict()
+        self._results[result.name] = manifest.ActionResult(**asdict(result))
 
     def _action_names(self, anomaly: Anomaly) -> Sequence[str]:
         section = self._config.guardian.anomalies.get(anomaly.name)
@@ -260,65 +240,39 @@ class Incident:
 
     def _write_manifest(self) -> None:
         with self._writing:
-            self._bundle.write_manifest(self._cleaner.manifest(self._manifest("collecting")))
+            self._told = self._cleaner.manifest(self._manifest("collecting"))
+            self._bundle.write_manifest(self._told)
 
-    def _manifest(self, state: str) -> dict[str, Any]:
-        anomalies = [self._described(anomaly) for anomaly in self.anomalies]
-        self._described_last = anomalies
-        return {
-            "format": manifest.FORMAT,
-            "state": state,
-            "timestamp": self._bundle.timestamp,
-            "raised": iso(self.first.timestamp),
-            "sealed": iso(time.time_ns()) if state == "sealed" else None,
-            "trigger": self.first.name,
-            "anomalies": anomalies,
-            "suppressed_since_last": [held_back.as_dict() for held_back in self.suppressed],
-            "actions": dict(self._results),
-            "lost": self._surroundings.lost(),
-            "tracer": self._surroundings.tracer(),
-            "disk": self._room.as_dict(),
-            "wall_minus_monotonic_ns": _offset_ns(self.first),
-            "host": manifest.describe_host(),
-            "versions": manifest.describe_versions(self._surroundings.libbpf),
-            "config": self._config.kept(),
-            "files": {},
-        }
+    def _manifest(self, state: str) -> Manifest:
+        return replace(
+            self._evidence.manifest(state, self._described()),
+            timestamp=self._bundle.timestamp,
+            suppressed_since_last=tuple(held_back.described() for held_back in self.suppressed),
+            actions=dict(self._results),
+            disk=self._room.described(),
+            wall_minus_monotonic_ns=wall_offset_ns(self.first),
+            config=self._config.kept(),
+        )
 
-    def _described(self, anomaly: Anomaly) -> dict[str, Any]:
-        section = self._config.guardian.anomalies.get(anomaly.name)
-        limits: Mapping[str, Any] = section.model_dump(mode="json") if section else {}
-        rows = self._surroundings.describe(anomaly, _offset_ns(anomaly))
-        if anomaly.name not in self._usual_ns:
-            # Asked once, at the start: later the trouble itself would seem usual.
-            self._usual_ns[anomaly.name] = self._surroundings.usual_latency_ns(anomaly.events)
-        described = manifest.describe_anomaly(anomaly, self._repeats[anomaly.name], rows, limits)
-        return {**described, "usual_latency_ns": self._usual_ns[anomaly.name]}
+    def _described(self) -> list[manifest.Anomaly]:
+        return [self._account.describe(each, self._repeats[each.name]) for each in self.anomalies]
 
     def _notice(self, outcome: Outcome, bundle: str, reason: str) -> Notice:
-        described = self._described_last
-        if not described:  # there was never room for a manifest
-            described = [self._described(anomaly) for anomaly in self.anomalies]
-        # It leaves the machine as a bundle does.
-        told = self._cleaner.manifest({"anomalies": described, "host": manifest.describe_host()})
-        return notice.ended(outcome, bundle, reason, told["anomalies"], told["host"]["name"])
+        with self._writing:
+            told = self._told
+            if not told:  # there was never room for a manifest; it leaves the machine all the same
+                told = self._cleaner.manifest(
+                    self._evidence.manifest("collecting", self._described())
+                )
+        return notices.ended(outcome, bundle, reason, told.anomalies, told.host.name)
 
     def _seal(self) -> str:
-        with self._writing, self._bundle:
-            last = self._bundle.clean(self._manifest("sealed"), self._cleaner.bundle)
+        with self._writing, self._bundle as bundle:
+            whole, self._told = self._manifest("sealed"), None
+            self._told = last = bundle.clean(whole, self._cleaner.bundle)
             if self._room.has_events:
-                rows = [row for anomaly in last["anomalies"] for row in anomaly["events"]]
-                events = [anomaly.events for anomaly in self.anomalies]
-                self._bundle.write_events(self._cleaner.events(join(*events)), rows)
-            text = render(last).encode(errors="backslashreplace")
-            self._bundle.write(SUMMARY, text)
-            return self._bundle.seal(last).name
-
-
-def _offset_ns(anomaly: Anomaly) -> int:
-    """Return wall - monotonic time as it was when the anomaly was raised.
-
-    Not as it is now: the clock may have been set since, and all times of one anomaly shall go
-    together.
-    """
-    return anomaly.timestamp - anomaly.raised_ns
+                operations = [each for anomaly in last.anomalies for each in anomaly.events]
+                events = join(*(anomaly.events for anomaly in self.anomalies))
+                bundle.write_events(self._cleaner.events(events), operations)
+            bundle.write(SUMMARY, render(asdict(last)).encode(errors="backslashreplace"))
+            return bundle.seal(last).name

@@ -3,16 +3,17 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeAlias
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TypeAlias
 
 from aod.actions.runner import Runner
 from aod.bundle import OutputDirectory
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.incidents.cooldown import Cooldowns, Suppressed
-from aod.incidents.incident import Incident, Surroundings
-from aod.incidents.notices import Outcome, opened
+from aod.incidents.evidence import Evidence
+from aod.incidents.incident import Incident
+from aod.incidents.notices import Outcome, Recipient, opened
 from aod.incidents.outcomes import Outcomes
 from aod.runtime.counts import Tally
 from aod.runtime.journal import BUNDLE, INCIDENT, entry
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 SECOND_NS = 1_000_000_000
 
-Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+Spawn: TypeAlias = Callable[[Coroutine[object, None, None], str], asyncio.Task[None]]
 """Runs a coroutine beside the caller under a name."""
 
 
@@ -35,7 +36,8 @@ def make_cooldowns(config: Config) -> Cooldowns:
 class Incidents:
     """Opens an incident for an anomaly, lets others join it, and keeps the peace after it.
 
-    `cooldowns` and `tally` may have been kept from an earlier run; `spawn` runs each incident.
+    `cooldowns` and `tally` may have been kept from an earlier run; `spawn` runs each incident;
+    `recipient` is sent how each ended.
     """
 
     def __init__(
@@ -43,7 +45,8 @@ class Incidents:
         config: Config,
         output: OutputDirectory,
         runner: Runner,
-        surroundings: Surroundings,
+        evidence: Evidence,
+        recipient: Recipient,
         cooldowns: Cooldowns,
         tally: Tally,
         spawn: Spawn,
@@ -52,7 +55,8 @@ class Incidents:
         self._config = config
         self._output = output
         self._runner = runner
-        self._surroundings = surroundings
+        self._evidence = evidence
+        self._recipient = recipient
         self._cooldowns = cooldowns
         self._tally = tally
         self._spawn = spawn
@@ -104,7 +108,7 @@ class Incidents:
             anomaly,
             self._config,
             self._runner,
-            self._surroundings,
+            self._evidence,
             self._cooldowns.take_suppressed(),
         )
         if self._grace_s is not None:
@@ -120,7 +124,7 @@ class Incidents:
             anomaly.name,
             anomaly.count,
             anomaly.emergency,
-            extra=entry(INCIDENT, opened(anomaly, self._surroundings.shares(anomaly.events))),
+            extra=entry(INCIDENT, opened(anomaly, self._evidence.shares(anomaly.events))),
         )
 
     async def _finish(self, incident: Incident) -> None:
@@ -149,7 +153,7 @@ class Incidents:
 
     async def _tell(
         self, incident: Incident, outcome: Outcome, name: str, reason: str = ""
-    ) -> dict[str, Any]:
+    ) -> Mapping[str, object]:
         """Hand on how an incident ended, and return what makes its log line an entry."""
         bundle = str(self._output.path / name) if name else ""
         try:
@@ -157,7 +161,7 @@ class Incidents:
         except Exception:  # the line itself must come in any case
             log.exception("incident ended and cannot be described anomaly=%s", incident.first.name)
             return {}
-        self._surroundings.told(notice)
+        self._recipient.send(notice)
         return entry(BUNDLE, notice.fields())
 
     async def _give_up(self, incident: Incident, error: Exception) -> None:

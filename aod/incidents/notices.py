@@ -1,13 +1,14 @@
 """What is told of an incident: the fields of its journal entries, the JSON of a notice."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from aod import smb
+from aod.bundle import manifest
 from aod.detectors.anomaly import Anomaly
 from aod.events import has_command
 from aod.report.summary import sentence
@@ -17,8 +18,32 @@ FORMAT = 1
 
 Outcome: TypeAlias = Literal["sealed", "not opened", "not sealed"]
 
-_OPERATION = ("time", "command", "latency_ns", "status", "error", "pid", "comm")
-_TOLD = ("name", "anomaly", "count", "emergency", "reason")
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The worst operation of an anomaly; `share` is as a mount has it, "" where not known."""
+
+    time: str
+    command: str
+    latency_ns: int
+    status: str
+    error: str
+    pid: int
+    comm: str
+    share: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is told of an anomaly; the shares by how often they occur."""
+
+    name: str
+    type: str
+    count: int
+    emergency: bool
+    reason: str
+    shares: tuple[str, ...]
+    worst: Worst | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +51,7 @@ class Notice:
     """How one incident ended.
 
     `bundle` is the path of the sealed file, or of the directory when it was not sealed, "" when
-    nothing was kept; `reason` says why. Each of `anomalies` has its `name`, `type`, `count`,
-    `emergency`, `reason`, `shares`, and the `worst` operation (None where there was none).
+    nothing was kept; `reason` says why.
     """
 
     outcome: Outcome
@@ -36,40 +60,41 @@ class Notice:
     host: str
     raised: str
     sentence: str
-    anomalies: tuple[dict[str, Any], ...]
+    anomalies: tuple[Told, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return it as JSON can hold it."""
         return {"format": FORMAT, **asdict(self)}
 
     def fields(self) -> Fields:
         """Return the fields of its journal entry; counts and the worst are over all anomalies."""
-        worsts = [anomaly["worst"] for anomaly in self.anomalies if anomaly["worst"]]
-        worst: dict[str, Any] = max(
-            worsts, key=lambda operation: int(operation["latency_ns"]), default={}
-        )
+        worsts = [anomaly.worst for anomaly in self.anomalies if anomaly.worst]
+        worst = max(worsts, key=lambda operation: operation.latency_ns, default=None)
         return {
             "AOD_OUTCOME": self.outcome,
             "AOD_BUNDLE": self.bundle,
             "AOD_REASON": self.reason,
-            "AOD_ANOMALY": [str(anomaly["name"]) for anomaly in self.anomalies],
-            "AOD_TYPE": list(dict.fromkeys(str(anomaly["type"]) for anomaly in self.anomalies)),
-            "AOD_COUNT": sum(int(anomaly["count"]) for anomaly in self.anomalies),
-            "AOD_EMERGENCY": int(any(anomaly["emergency"] for anomaly in self.anomalies)),
-            "AOD_SHARE": _first_of(anomaly["shares"] for anomaly in self.anomalies),
-            "AOD_COMMAND": str(worst.get("command", "")),
-            "AOD_STATUS": str(worst.get("status", "")),
-            "AOD_LATENCY_NS": str(worst.get("latency_ns", "")),
-            "AOD_COMM": str(worst.get("comm", "")),
+            "AOD_ANOMALY": [anomaly.name for anomaly in self.anomalies],
+            "AOD_TYPE": list(dict.fromkeys(anomaly.type for anomaly in self.anomalies)),
+            "AOD_COUNT": sum(anomaly.count for anomaly in self.anomalies),
+            "AOD_EMERGENCY": int(any(anomaly.emergency for anomaly in self.anomalies)),
+            "AOD_SHARE": _first_of(anomaly.shares for anomaly in self.anomalies),
+            "AOD_COMMAND": worst.command if worst else "",
+            "AOD_STATUS": worst.status if worst else "",
+            "AOD_LATENCY_NS": str(worst.latency_ns) if worst else "",
+            "AOD_COMM": worst.comm if worst else "",
         }
 
 
+class Recipient(Protocol):
+    """Who wants to know how each incident ended."""
+
+    def send(self, notice: Notice) -> None:
+        """Take a notice; never waits."""
+
+
 def ended(
-    outcome: Outcome,
-    bundle: str,
-    reason: str,
-    described: Sequence[Mapping[str, Any]],
-    host: str = "",
+    outcome: Outcome, bundle: str, reason: str, described: Sequence[manifest.Anomaly], host: str
 ) -> Notice:
     """Return the notice of an incident; `described` are its anomalies as in the manifest."""
     return Notice(
@@ -77,9 +102,9 @@ def ended(
         bundle=bundle,
         reason=reason,
         host=host,
-        raised=str(described[0]["raised"]),
-        sentence=" ".join(sentence(anomaly) for anomaly in described),
-        anomalies=tuple(_told(anomaly) for anomaly in described),
+        raised=described[0].raised,
+        sentence=" ".join(sentence(asdict(anomaly)) for anomaly in described),
+        anomalies=tuple(map(_told, described)),
     )
 
 
@@ -109,25 +134,35 @@ def _worst(operation: np.void | None) -> Fields:
     }
 
 
-def _told(anomaly: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is told of an anomaly: the shares by how often they occur."""
-    name, kind, *rest = (anomaly[key] for key in _TOLD)
-    shares = Counter(share for row in anomaly["events"] if (share := _share(row)))
-    worst = anomaly["worst"]
-    return {
-        "name": name,
-        "type": kind,
-        **dict(zip(_TOLD[2:], rest, strict=True)),
-        "shares": [share for share, _ in shares.most_common(MAX_VALUES)],
-        "worst": {key: worst[key] for key in _OPERATION} | {"share": _share(worst)}
-        if worst
-        else None,
-    }
+def _told(anomaly: manifest.Anomaly) -> Told:
+    shares = Counter(share for each in anomaly.events if (share := _share(each)))
+    return Told(
+        name=anomaly.name,
+        type=anomaly.anomaly,
+        count=anomaly.count,
+        emergency=anomaly.emergency,
+        reason=anomaly.reason,
+        shares=tuple(share for share, _ in shares.most_common(MAX_VALUES)),
+        worst=_worst_of(anomaly.worst) if anomaly.worst else None,
+    )
 
 
-def _share(row: Mapping[str, Any]) -> str:
+def _worst_of(operation: manifest.Operation) -> Worst:
+    return Worst(
+        time=operation.time,
+        command=operation.command,
+        latency_ns=operation.latency_ns,
+        status=operation.status,
+        error=operation.error,
+        pid=operation.pid,
+        comm=operation.comm,
+        share=_share(operation),
+    )
+
+
+def _share(operation: manifest.Operation) -> str:
     """Return `//server/share` as a mount has it, or "" where the share is not known."""
-    return f"//{row['server'] or '?'}/{row['share']}" if row["share"] else ""
+    return f"//{operation.server or '?'}/{operation.share}" if operation.share else ""
 
 
 def _first_of(groups: Iterable[Sequence[str]]) -> list[str]:

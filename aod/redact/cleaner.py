@@ -6,15 +6,19 @@ All of it is blocking: a coroutine calls it through asyncio.to_thread.
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
+
+from pydantic import JsonValue
 
 from aod.actions.action import Action, keeps_packets
+from aod.bundle.manifest import ActionResult, Manifest
 from aod.events import Events
 from aod.host import files
 from aod.host.directories import state_directory
 from aod.redact import known
-from aod.redact.manifest import DAMAGED, Manifest, damaged
+from aod.redact.manifest import ManifestRedactor
 from aod.redact.namemap import NameMap
 from aod.redact.naming import Naming
 from aod.redact.secrets import Secrets, scrub, scrub_arguments
@@ -36,10 +40,10 @@ class Cleaner(Protocol):
     def refuses(self, action: Action) -> str:
         """Return why an action may not run, "" when it may."""
 
-    def manifest(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    def manifest(self, manifest: Manifest) -> Manifest:
         """Return a clean manifest; one that is clean is returned as it is. Raises OSError."""
 
-    def bundle(self, manifest: Mapping[str, Any], raw_fd: int, clean_fd: int) -> dict[str, Any]:
+    def bundle(self, manifest: Manifest, raw_fd: int, clean_fd: int) -> Manifest:
         """Move every file from one directory to another, clean.
 
         It may be done again after it was cut off: what is still in the first was not moved.
@@ -55,11 +59,11 @@ def make(*, redact: bool) -> Cleaner:
     return Redactor(state_directory()) if redact else Scrubber()
 
 
-def for_leftover(manifest: Mapping[str, Any], *, redact: bool) -> Cleaner:
+def for_leftover(manifest: Manifest, *, redact: bool) -> Cleaner:
     """Return the cleaner of a bundle that was cut off: the one it began with, or a stricter one."""
-    config = manifest.get("config")
-    wanted = bool(isinstance(config, dict) and config.get("redact"))
-    return make(redact=redact or wanted or bool(manifest.get("redacted")))
+    config = manifest.config
+    wanted = isinstance(config, dict) and bool(config.get("redact"))
+    return make(redact=redact or wanted or manifest.redacted)
 
 
 class Scrubber:
@@ -69,31 +73,31 @@ class Scrubber:
         """Return nothing: every action may run."""
         return ""
 
-    def manifest(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    def manifest(self, manifest: Manifest) -> Manifest:
         """Return the manifest without secrets in what programs or people wrote."""
-        said = {key: manifest[key] for key in ("actions", "config") if key in manifest}
-        anomalies = manifest.get("anomalies")
-        if isinstance(anomalies, list):
-            said["anomalies"] = [_scrubbed_reason(each) for each in anomalies]
-        try:
-            return {**manifest, **{key: _scrubbed(value) for key, value in said.items()}}
-        except RecursionError:
-            log.warning("manifest is damaged, most of it left out")
-            return damaged(manifest)
+        anomalies = (replace(each, reason=scrub(each.reason)) for each in manifest.anomalies)
+        results = manifest.actions.items()
+        return replace(
+            manifest,
+            anomalies=tuple(anomalies),
+            actions={name: _scrubbed_result(result) for name, result in results},
+            config=_scrubbed(manifest.config),
+        )
 
-    def bundle(self, manifest: Mapping[str, Any], raw_fd: int, clean_fd: int) -> dict[str, Any]:
+    def bundle(self, manifest: Manifest, raw_fd: int, clean_fd: int) -> Manifest:
         """Move the files; one with a secret in it is written anew."""
-        clean = self.manifest(manifest)
+        sizes: dict[str, int | None] = {}
         for name in _raw_files(raw_fd):
             with _opened(name, raw_fd) as file:
                 has_secret = _is_text(file) and _differs(file, Secrets().scrub)
                 if has_secret:
-                    _note_size(clean, name, _rewrite(name, file, clean_fd, Secrets().scrub))
+                    with files.written_atomic(name, clean_fd) as target:
+                        sizes[name] = _rewrite(file, target, Secrets().scrub)
             if has_secret:
                 os.unlink(name, dir_fd=raw_fd)
             else:
                 os.rename(name, name, src_dir_fd=raw_fd, dst_dir_fd=clean_fd)
-        return clean
+        return _with_sizes(self.manifest(manifest), sizes)
 
     def events(self, events: Events) -> Events:
         """Return them as they are."""
@@ -114,16 +118,16 @@ class Redactor:
         """Return the reason why an action that keeps packets may not run."""
         return NO_PACKETS if keeps_packets(action) else ""
 
-    def manifest(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    def manifest(self, manifest: Manifest) -> Manifest:
         """Return the manifest without names; the map is on the disk before it is."""
-        if manifest.get("redacted"):
-            return dict(manifest)
+        if manifest.redacted:
+            return manifest
         with NameMap.open(self._state) as names:
             clean = self._learned(names).manifest(manifest)
             names.save()
         return clean
 
-    def bundle(self, manifest: Mapping[str, Any], raw_fd: int, clean_fd: int) -> dict[str, Any]:
+    def bundle(self, manifest: Manifest, raw_fd: int, clean_fd: int) -> Manifest:
         """Learn from all files and the manifest, then write each anew."""
         with NameMap.open(self._state) as names:
             work = self._learned(names)
@@ -131,17 +135,19 @@ class Redactor:
                 with _opened(name, raw_fd) as file:
                     if _is_text(file):
                         work.learn(file)
-            clean = dict(manifest) if manifest.get("redacted") else work.manifest(manifest)
+            clean = manifest if manifest.redacted else work.manifest(manifest)
+            sizes: dict[str, int | None] = {}
             for name in _raw_files(raw_fd):
                 with _opened(name, raw_fd) as file:
                     if _is_text(file):
-                        redact = work.text().redact
-                        _note_size(clean, name, _rewrite(name, file, clean_fd, redact, names.save))
+                        with files.written_atomic(name, clean_fd, names.save) as target:
+                            sizes[name] = _rewrite(file, target, work.text().redact)
                     else:
-                        _note_left_out(clean, name)
+                        log.info("file left out, it is no text file=%s", name)
+                        sizes[name] = None
                 os.unlink(name, dir_fd=raw_fd)
             names.save()
-        return clean
+        return _with_sizes(clean, sizes)
 
     def events(self, events: Events) -> Events:
         """Return a copy with other names of processes and other users."""
@@ -183,19 +189,15 @@ class _Work:
             text.redact(block)
         self._catch_up()
 
-    def manifest(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    def manifest(self, manifest: Manifest) -> Manifest:
         """Return the manifest without names."""
         self._catch_up()
-        redactor = Manifest(self.naming, self._free)
-        try:
-            for anomaly in manifest.get("anomalies", ()):
-                for event in anomaly.get("events", ()):
-                    redactor.event(event)
-            self._catch_up()
-            return redactor.redact(manifest)
-        except DAMAGED as error:
-            log.warning("manifest is damaged, most of it left out: %r", error)
-            return damaged(manifest)
+        redactor = ManifestRedactor(self.naming, self._free)
+        for anomaly in manifest.anomalies:
+            for operation in anomaly.events:
+                redactor.operation(operation)
+        self._catch_up()
+        return redactor.redact(manifest)
 
     def _free(self, text: str) -> str:
         return self.text().redact(text)
@@ -250,54 +252,39 @@ def _differs(file: BinaryIO, change: Callable[[str], str]) -> bool:
     return any(change(block) != block for block in _blocks(file))
 
 
-def _rewrite(
-    name: str,
-    file: BinaryIO,
-    target_fd: int,
-    change: Callable[[str], str],
-    before: Callable[[], None] = lambda: None,
-) -> int:
-    """Write the changed text whole or not at all, and return its size.
-
-    `before` is called before the file has its name.
-    """
-    with files.written_atomic(name, target_fd, before) as target:
-        for block in _blocks(file):
-            target.write(change(block).encode(errors="surrogateescape"))
-        return target.tell()
+def _rewrite(file: BinaryIO, target: BinaryIO, change: Callable[[str], str]) -> int:
+    """Write the changed text and return its size."""
+    for block in _blocks(file):
+        target.write(change(block).encode(errors="surrogateescape"))
+    return target.tell()
 
 
-def _note_size(manifest: dict[str, Any], name: str, size: int) -> None:
-    for result in _results(manifest, name):
-        result["bytes"] = size
+def _with_sizes(manifest: Manifest, sizes: Mapping[str, int | None]) -> Manifest:
+    """Return the manifest with the sizes of those files that were changed, None of one left out."""
+
+    def changed(result: ActionResult) -> ActionResult:
+        if result.file is None or result.file not in sizes:
+            return result
+        if (size := sizes[result.file]) is None:
+            return replace(result, state="skipped", reason=NO_TEXT, file=None, bytes=0)
+        return replace(result, bytes=size)
+
+    results = manifest.actions.items()
+    return replace(manifest, actions={name: changed(result) for name, result in results})
 
 
-def _note_left_out(manifest: dict[str, Any], name: str) -> None:
-    log.info("file left out, it is no text file=%s", name)
-    for result in _results(manifest, name):
-        result |= {"state": "skipped", "reason": NO_TEXT, "file": None, "bytes": 0}
+def _scrubbed_result(result: ActionResult) -> ActionResult:
+    return replace(result, reason=scrub(result.reason), stderr=scrub(result.stderr))
 
 
-def _results(manifest: dict[str, Any], file: str) -> list[dict[str, Any]]:
-    """Return the results of actions whose file it is: at most one, unless it is damaged."""
-    results = manifest.get("actions")
-    found = results.values() if isinstance(results, dict) else ()
-    return [each for each in found if isinstance(each, dict) and each.get("file") == file]
-
-
-def _scrubbed_reason(anomaly: Any) -> Any:
-    if not isinstance(anomaly, Mapping) or not isinstance(anomaly.get("reason"), str):
-        return anomaly
-    return {**anomaly, "reason": scrub(anomaly["reason"])}
-
-
-def _scrubbed(value: Any) -> Any:
+def _scrubbed(value: JsonValue) -> JsonValue:
     if isinstance(value, str):
         return scrub(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: _scrubbed(each) for key, each in value.items()}
     if isinstance(value, list):
-        if value and all(isinstance(each, str) for each in value):
-            return scrub_arguments(value)
+        arguments = [each for each in value if isinstance(each, str)]
+        if len(arguments) == len(value):
+            return [*scrub_arguments(arguments)]
         return [_scrubbed(each) for each in value]
     return value

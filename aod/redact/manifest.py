@@ -1,96 +1,87 @@
-"""Redacts a manifest by its keys: each name at its place, free text as text."""
+"""Redacts a manifest by its fields: each name at its place, free text as text."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
 
+from pydantic import JsonValue
+
+from aod.bundle.manifest import ActionResult, Anomaly, Manifest, Operation, Suppressed
 from aod.redact.naming import Naming
 from aod.redact.secrets import REMOVED
 
-Free = Callable[[str], str]
+Free: TypeAlias = Callable[[str], str]
 
-# Words of aod's own, of the kernel's and of the protocol's: nothing of them is a customer's.
+# Words of aod's own: nothing of them is a customer's.
 _KEPT = frozenset(
     """
-    time kind cause command status status_code error channel connection_id session_id tree_id
-    file_id flags task_state wchan stack anomaly raised first last tool limit state sealed
-    started duration_s versions lost tracer files os machine kernel mode type actions
-    track_commands exclude_commands track_codes exclude_codes per
+    tool mode type actions track_commands exclude_commands track_codes exclude_codes per
     """.split()  # noqa: SIM905 - a list of words
 )
-SOUND = ("format", "timestamp", "raised", "sealed", "state")
-DAMAGED = (RecursionError, TypeError, ValueError, AttributeError, KeyError)
-"""What comes of a manifest whose parts are not of the types that they should be."""
 
 
-def damaged(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is kept of a damaged manifest: nothing that could hold a name."""
-    numbers = {key: manifest.get(key) for key in SOUND}
-    kept = {key: value for key, value in numbers.items() if isinstance(value, int)}
-    state = manifest.get("state")
-    known = state if state in ("sealed", "interrupted", "collecting") else "interrupted"
-    return {**kept, "state": known, "anomalies": [], "actions": {}, "redacted": True}
+class ManifestRedactor:
+    """Redacts manifests; `free` is what redacts free text.
 
-
-class Manifest:
-    """Redacts manifests; `free` is what redacts free text."""
+    What is not named here is aod's own, the kernel's or the protocol's.
+    """
 
     def __init__(self, naming: Naming, free: Free) -> None:
-        self._free = free
-        self._names: dict[str, Callable[[str], str]] = {
-            "server": naming.server,
-            "share": naming.share,
-            "comm": naming.process,  # before its unit, which is often called the same
-            "file": naming.file,
-            "unit": self._unit,
-        }
         self._naming = naming
+        self._free = free
 
-    def redact(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    def redact(self, manifest: Manifest) -> Manifest:
         """Return the manifest with `redacted` set."""
-        clean = {self._free(key): self._value(key, value) for key, value in manifest.items()}
-        clean["anomalies"] = [self._anomaly(each) for each in manifest.get("anomalies", ())]
-        results = manifest.get("actions", {})
-        clean["actions"] = {name: self._result(result) for name, result in results.items()}
-        host = manifest.get("host", {})
-        clean["host"] = {**host, "name": self._naming.server(host.get("name", ""))}
-        clean["config"] = self._config(manifest.get("config", {}))
-        return {**clean, "redacted": True}
+        left_out = tuple(map(self._free, manifest.disk.left_out))
+        return replace(
+            manifest,
+            trigger=self._free(manifest.trigger),
+            anomalies=tuple(map(self._anomaly, manifest.anomalies)),
+            suppressed_since_last=tuple(map(self._suppressed, manifest.suppressed_since_last)),
+            actions={name: self._result(each) for name, each in manifest.actions.items()},
+            disk=replace(manifest.disk, left_out=left_out),
+            host=replace(manifest.host, name=self._naming.server(manifest.host.name)),
+            config=self._config(manifest.config),
+            redacted=True,
+        )
 
-    def event(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a row of the operations."""
-        clean = dict(event)
-        for key, name in self._names.items():
-            if event.get(key):
-                clean[key] = name(str(event[key]))
-        if isinstance(event.get("uid"), int):
-            clean["uid"] = self._naming.uid(event["uid"])
-        return clean
+    def operation(self, operation: Operation) -> Operation:
+        """Return an operation without names."""
+        naming = self._naming
+        return replace(
+            operation,
+            server=_named(naming.server, operation.server),
+            share=_named(naming.share, operation.share),
+            comm=_named(naming.process, operation.comm),  # before its unit, often called the same
+            file=_named(naming.file, operation.file),
+            unit=_named(self._unit, operation.unit),
+            uid=naming.uid(operation.uid),
+        )
 
-    def _anomaly(self, anomaly: Mapping[str, Any]) -> dict[str, Any]:
-        rest = {
-            key: each for key, each in anomaly.items() if key not in ("events", "worst", "shares")
-        }
-        clean: dict[str, Any] = {key: self._value(key, each) for key, each in rest.items()}
-        clean["events"] = [self.event(event) for event in anomaly.get("events", ())]
-        worst = anomaly.get("worst")
-        clean["worst"] = self.event(worst) if worst else worst
-        clean["shares"] = [
-            self._naming.pattern("share", share) for share in anomaly.get("shares", ())
-        ]
-        return clean
+    def _anomaly(self, anomaly: Anomaly) -> Anomaly:
+        return replace(
+            anomaly,
+            name=self._free(anomaly.name),
+            reason=self._free(anomaly.reason),
+            shares=tuple(self._naming.pattern("share", share) for share in anomaly.shares),
+            worst=self.operation(anomaly.worst) if anomaly.worst else None,
+            events=tuple(map(self.operation, anomaly.events)),
+        )
 
-    def _result(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        words = {key: self._free(result[key]) for key in ("reason", "stderr") if key in result}
-        return {**result, **words}
+    def _suppressed(self, suppressed: Suppressed) -> Suppressed:
+        return replace(suppressed, name=self._free(suppressed.name))
 
-    def _config(self, config: Any) -> Any:
+    def _result(self, result: ActionResult) -> ActionResult:
+        return replace(result, reason=self._free(result.reason), stderr=self._free(result.stderr))
+
+    def _config(self, config: JsonValue) -> JsonValue:
         clean = self._value("config", config)
         if isinstance(clean, dict) and clean.get("notify"):
             clean["notify"] = REMOVED
         return clean
 
-    def _value(self, key: str, value: Any) -> Any:
-        """Return what stands under a key that has no place of its own."""
+    def _value(self, key: str, value: JsonValue) -> JsonValue:
+        """Return what stands under a key of the config."""
         if key in _KEPT:
             return value
         if isinstance(value, str):
@@ -98,7 +89,7 @@ class Manifest:
         if key in ("shares", "processes") and isinstance(value, list):
             kind = "share" if key == "shares" else "process"
             return [self._naming.pattern(kind, str(each)) for each in value]
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return {self._free(inner): self._value(inner, each) for inner, each in value.items()}
         if isinstance(value, list):
             return [self._value(key, each) for each in value]
@@ -108,3 +99,7 @@ class Manifest:
         if name.startswith("pod "):
             return "pod " + self._naming.guid(name.removeprefix("pod "))
         return self._free(name) if name.startswith("/") else self._naming.unit(name)
+
+
+def _named(name: Callable[[str], str], text: str) -> str:
+    return name(text) if text else text

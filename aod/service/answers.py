@@ -55,7 +55,7 @@ class Answers:
         return {**taken.as_dict(), "attached": self._tracer.tracer is not None}
 
     async def _suppressed(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return {"suppressed": [each.as_dict() for each in self._incidents.held_back]}
+        return {"suppressed": [asdict(each.described()) for each in self._incidents.held_back]}
 
     async def _describe_tracer(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Tell what is attached now (empty without cifs), the books, and what was lost."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import time
+from dataclasses import asdict
 from functools import partial
 
 from aod.actions.runner import Runner
@@ -25,7 +26,7 @@ from aod.detectors.judges import Judges
 from aod.errors import ConfigError, SurroundingsError
 from aod.host.directories import runtime_directory
 from aod.incidents.cleanup import CleanUp, Leftovers, audit_bytes
-from aod.incidents.incident import Surroundings
+from aod.incidents.evidence import Evidence
 from aod.incidents.incidents import Incidents, make_cooldowns
 from aod.incidents.notify import Notify
 from aod.incidents.outcomes import Outcomes
@@ -43,7 +44,6 @@ from aod.runtime.watchdog import Watchdog
 from aod.service.answers import Answers
 from aod.service.attachment import Attachment
 from aod.service.collect import OnRequest
-from aod.service.evidence import Evidence
 from aod.service.losses import Losses
 from aod.service.output import OutputWatch
 from aod.service.readings import About, Readings
@@ -131,22 +131,14 @@ class Service:
         self.keeper = Keeper(state, self.cooldowns, self.tally)
         self.children = Children(self.tracer.own, self.audit)
         self.runner = Runner(config.watcher.max_concurrent_tasks, self.children, self.open_requests)
-        self.evidence = Evidence(self.names, self.detection, self.tracer)
         self.notify = Notify(config.notify.command, self.children, self.audit)
-        surroundings = Surroundings(
-            self.evidence.describe,
-            self.losses.lost,
-            self.evidence.usual_latency_ns,
-            self.tracer.describe,
-            libbpf_version(),
-            shares=self.names.shares,
-            told=self.notify.send,
-        )
+        self.evidence = Evidence(self.names, self.tracer, self.detection, self.losses)
         self.incidents = Incidents(
             config,
             output,
             self.runner,
-            surroundings,
+            self.evidence,
+            self.notify,
             self.cooldowns,
             self.tally,
             self.supervisor.spawn,
@@ -163,7 +155,7 @@ class Service:
             self.supervisor.start,
             self.readings.read,
             self.operations,
-            partial(describe_versions, libbpf_version()),
+            _versions,
         )
         self.about = About(self.active, output, self.status)
         self.answers = Answers(
@@ -239,7 +231,7 @@ class Service:
 
     async def _run(self) -> None:
         await self.keeper.recall()
-        versions = await asyncio.to_thread(describe_versions, libbpf_version())
+        versions = await asyncio.to_thread(_versions)
         self.audit.record("start", pid=os.getpid(), **versions)
         self.audit.record("config", sha256=self.active.config.fingerprint())
         async with self.supervisor as supervisor:
@@ -293,3 +285,8 @@ class Service:
         """End at once: what is cut off would hold a normal exit."""
         logging.shutdown()
         os._exit(self.supervisor.exit_code)
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what runs; blocks."""
+    return asdict(describe_versions(libbpf_version()))

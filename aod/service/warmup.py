@@ -4,6 +4,8 @@ import logging
 
 from aod import actions, smb
 from aod.config import Config
+from aod.detectors.anomaly import AnomalyType
+from aod.detectors.words import words_of
 from aod.errors import ConfigError
 from aod.events import Kind
 from aod.host.directories import state_directory
@@ -23,6 +25,8 @@ def warm_up(config: Config) -> None:
     Raises ConfigError for an action that cannot be loaded.
     """
     smb.statuses()
+    for kind in AnomalyType:
+        words_of(kind)
     for name in config.watcher.actions:
         try:
             action = actions.create(name)

@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aod.activity.samples import Key, Sample
+from aod.activity.usual import usual_latency_ns
 from aod.errors import TracerError
 from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Events
 from aod.smb import module
@@ -20,7 +21,8 @@ from aod.smb.filter import Filter
 from aod.smb.module import Module
 from aod.tracer import probing
 from aod.tracer.ladder import climb
-from aod.tracer.ledger import Ledger, ledger_of
+from aod.tracer.ledger import Ledger, TracerState, ledger_of
+from aod.tracer.libbpf import libbpf_version
 from aod.tracer.own import OwnProcesses
 from aod.tracer.program import Tracer
 from aod.tracer.sampling import sample
@@ -122,14 +124,18 @@ class Follower:
         with self._using() as tracer:
             return self._past + self._present(tracer) if tracer else self._past
 
-    def describe(self) -> dict[str, Any]:
-        """Return the rung, what is missing on it, why none higher holds, and the ledger."""
+    @property
+    def libbpf(self) -> str:
+        """The version of libbpf."""
+        return libbpf_version()
+
+    def describe(self) -> TracerState:
+        """Return what goes on: the rung, what is missing on it, and the ledger."""
         with self._using() as tracer:
             rung = tracer.rung.number if tracer else None
             missing = dict(tracer.missing) if tracer else {}
-            refusals = list(tracer.refusals) if tracer else []
-        ledger = asdict(self.ledger())
-        return {"rung": rung, "missing": missing, "refusals": refusals, "ledger": ledger}
+            refusals = tuple(tracer.refusals) if tracer else ()
+        return TracerState(rung, missing, refusals, self.ledger())
 
     def describe_probes(self) -> dict[str, Any]:
         """Return which probes are attached, see aod.tracer.probing; empty without cifs."""
@@ -156,6 +162,10 @@ class Follower:
             if tracer:
                 return tracer.counters()
         return np.empty(0, COUNTER_KEY), np.empty(0, COUNTER)
+
+    def usual_latency_ns(self, events: Events) -> int:
+        """Return the median latency of other operations like these, 0 where it is not known."""
+        return usual_latency_ns(*self.counters(), events)
 
     def sample(self) -> Sample:
         """Return the counters of this load of cifs, none of them while it is not loaded."""

@@ -1,23 +1,27 @@
 """A made-up anomaly through the real ring."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from aod.doctor import fire
 from aod.errors import SurroundingsError
+from aod.tracer.libbpf import libbpf_version
 from tests.doctor.test_fire import ANOMALIES, watching
 
 
 async def test_an_anomaly_comes_out_of_the_ring(tmp_path: Path) -> None:
     shot = await fire.fire(watching(tmp_path, ANOMALIES["error"], ANOMALIES["latency"]))
 
-    anomaly, surroundings = shot.anomaly, shot.surroundings
+    anomaly = shot.anomaly
     assert (anomaly.name, anomaly.count, anomaly.reason) == ("a0", 3, fire.REASON)
     assert anomaly.timestamp > anomaly.raised_ns
-    assert surroundings.lost() == {"events": 0}
-    rows = surroundings.describe(anomaly, 0)
-    assert {(row["comm"], row["status"]) for row in rows} == {
+    described = await asyncio.to_thread(shot.evidence.describe, anomaly, 0, {}, 0)
+    manifest = await asyncio.to_thread(shot.evidence.manifest, "collecting", [described])
+    assert manifest.lost == {"events": 0}
+    assert (manifest.tracer, manifest.versions.libbpf) == (None, libbpf_version())
+    assert {(each.comm, each.status) for each in described.events} == {
         ("aod-doctor", "STATUS_ACCESS_DENIED")
     }
 

@@ -10,10 +10,11 @@ import zstandard
 
 from aod.bundle import Bundle, OutputDirectory, archive
 from aod.bundle.archive import read_manifest, read_member
+from aod.bundle.manifest import Manifest
 from aod.errors import BundleError
 
 STAMP = 1763806988_123456789
-MANIFEST = {"format": 1, "state": "sealed"}
+MANIFEST = Manifest(1, "sealed")
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def packed(path: Path, *members: tuple[str, bytes], kind: bytes = tarfile.REGTYP
 
 def test_a_member_and_the_manifest_are_read_from_the_sealed_file(sealed: Path) -> None:
     assert read_member(sealed, "dmesg.txt") == b"a line\n" * 1000
-    assert read_manifest(sealed)["files"]["dmesg.txt"]["bytes"] == 7000
+    assert read_manifest(sealed).files["dmesg.txt"].bytes == 7000
 
 
 def test_an_open_directory_is_read_alike(tmp_path: Path) -> None:

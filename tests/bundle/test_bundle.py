@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ import pytest
 import zstandard
 
 from aod.bundle import COLUMNS, Bundle, OutputDirectory, archive, read_manifest, read_member
+from aod.bundle.manifest import Manifest
 from aod.host import files
 from tests import events
 from tests.report import manifests
+from tests.typed import operation
 
 STAMP = manifests.RAISED
 NAME = f"aod_{STAMP}"
-MANIFEST = {"format": 1, "state": "collecting"}
+MANIFEST = Manifest(1, "collecting")
 
 
 def names(output: OutputDirectory) -> list[str]:
@@ -92,18 +95,19 @@ def test_an_existing_file_or_link_is_not_opened_again(output: OutputDirectory) -
 
 def test_events_are_read_back_by_numpy_and_csv(output: OutputDirectory) -> None:
     made = events.make(1, 2, latency_ns=7, comm=b"cat")
-    rows = [manifests.event(flags=["pended", "encrypted"]), manifests.event(file="a\udc80,b")]
+    first = operation(manifests.event(flags=("pended", "encrypted"), threshold_ns=None))
+    second = replace(first, file="a\udc80,b")
 
     with Bundle.create(output, STAMP) as bundle:
-        bundle.write_events(made, rows)
+        bundle.write_events(made, [first, second])
         array = np.load(bundle.path / "events.npy", allow_pickle=False)
         text = (bundle.path / "events.csv").read_text(encoding="utf-8")
 
     table = list(csv.DictReader(io.StringIO(text)))
     assert np.array_equal(array, made)
     assert array.dtype.fields == made.dtype.fields
-    assert set(rows[0]) == set(COLUMNS)
-    assert table[0]["flags"] == "pended|encrypted"
+    assert tuple(table[0]) == COLUMNS
+    assert (table[0]["flags"], table[0]["threshold_ns"]) == ("pended|encrypted", "")
     assert table[1]["file"] == r"a\udc80,b"
 
 
@@ -152,7 +156,7 @@ def test_links_and_hidden_files_are_not_sealed(output: OutputDirectory) -> None:
     (bundle.path / ".stats.txt.tmp").write_bytes(b"half")
     os.mkfifo(bundle.path / "fifo")
 
-    assert read_manifest(bundle.seal(MANIFEST))["files"] == {}
+    assert read_manifest(bundle.seal(MANIFEST)).files == {}
 
 
 def test_a_file_that_grows_while_it_is_sealed_keeps_its_first_size(

@@ -5,17 +5,27 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Semaphore
 
 import pytest
 
-from aod.bundle import Bundle, OutputDirectory, archive, read_manifest, read_member, recover
+from aod.bundle import Bundle, OutputDirectory, archive, read_manifest, read_member, recovery
+from aod.bundle.manifest import MANIFEST as FILE
+from aod.bundle.manifest import Manifest
+from aod.bundle.recovery import Render
 from aod.host import files
-from aod.report.summary import render
+from tests.disk import clean_of, unrecorded
+from tests.typed import rendered
 
 STAMP = 1763806988_123456789
 NAME = f"aod_{STAMP}"
-MANIFEST = {"format": 1, "state": "collecting"}
+MANIFEST = Manifest(1, "collecting")
+WHOLE = Manifest(1, "sealed")
+
+
+def recover(output: OutputDirectory, render: Render = rendered) -> list[str]:
+    return recovery.recover(output, render, unrecorded, clean_of)
 
 
 def names(output: OutputDirectory) -> list[str]:
@@ -90,24 +100,60 @@ def test_a_leftover_is_brought_to_an_end(
 def test_a_leftover_is_sealed_as_interrupted_with_a_new_summary(output: OutputDirectory) -> None:
     with_manifest(output)
 
-    recover(output, lambda manifest: f"state {manifest['state']}")
+    recover(output, lambda manifest: f"state {manifest.state}")
 
     sealed = output.path / SEALED[0]
-    assert read_manifest(sealed)["state"] == "interrupted"
+    assert read_manifest(sealed).state == "interrupted"
     assert read_member(sealed, "summary.txt") == b"state interrupted"
     assert read_member(sealed, "dmesg.txt") == b"kept"
 
 
-def test_a_leftover_that_cannot_be_told_in_words_is_sealed_all_the_same(
-    output: OutputDirectory,
+DAMAGED = b"""{"format": 1, "state": "collecting", "anomalies": 5, "trigger": "latency",
+"actions": {"dmesg": {"state": "ok", "file": "dmesg.txt"}}, "config": {"redact": true}}"""
+
+
+def test_of_a_leftover_that_is_damaged_what_is_sound_is_sealed(
+    output: OutputDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Bundle.create(output, STAMP) as bundle:
-        bundle.write_manifest({"format": 1, "state": "collecting", "anomalies": 5})
+        bundle.write(FILE, DAMAGED)
 
-    recover(output, render)
+    recover(output)
 
-    summary = read_member(output.path / SEALED[0], "summary.txt").decode()
+    sealed = output.path / SEALED[0]
+    manifest = read_manifest(sealed)
+    summary = read_member(sealed, "summary.txt").decode()
     assert summary.startswith("There is no summary of this bundle: its manifest is none that")
+    assert (manifest.state, manifest.trigger, manifest.anomalies) == ("interrupted", "latency", ())
+    assert manifest.actions["dmesg"].state == "ok"
+    assert "anomalies: Input should be a valid array" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"format"', b'{"format": "1"}', b"[" * 10_000])
+def test_what_has_no_manifest_at_all_is_removed(output: OutputDirectory, content: bytes) -> None:
+    with Bundle.create(output, STAMP) as bundle:
+        bundle.write(FILE, content)
+
+    recover(output)
+
+    assert names(output) == []
+
+
+def test_a_fault_of_our_own_costs_that_leftover_only_and_is_logged_as_one(
+    output: OutputDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_manifest(output)
+    with Bundle.create(output, STAMP + 1) as bundle:
+        bundle.write_manifest(replace(MANIFEST, trigger="latency"))
+
+    def has_a_bug(manifest: Manifest) -> str:
+        if not manifest.trigger:
+            raise AttributeError("bug")
+        return "a summary"
+
+    assert recover(output, has_a_bug) == [f"aod_{STAMP + 1}"]
+    assert names(output) == [NAME, f"aod_{STAMP + 1}.tar.zst"]
+    assert "AttributeError: bug" in caplog.text
 
 
 def test_a_sealed_file_is_not_touched_by_recovery(output: OutputDirectory) -> None:
@@ -183,12 +229,12 @@ def test_what_was_collected_as_a_whole_is_no_interrupted_bundle(output: OutputDi
     bundle = Bundle.create(output, STAMP)
     (output.path / SEALED[0]).mkdir()
     with pytest.raises(IsADirectoryError):
-        bundle.seal({"format": 1, "state": "sealed"})
+        bundle.seal(WHOLE)
     (output.path / SEALED[0]).rmdir()
 
     recover(output, lambda manifest: "a new summary")
 
-    assert read_manifest(output.path / SEALED[0])["state"] == "sealed"
+    assert read_manifest(output.path / SEALED[0]).state == "sealed"
     assert names(output) == SEALED
 
 
@@ -199,11 +245,11 @@ def test_a_directory_that_another_process_seals_meanwhile_is_not_sealed_again(
         bundle = Bundle.create(other, STAMP)
         bundle.write_manifest(MANIFEST)
         listed = output.entries()
-        bundle.seal({"format": 1, "state": "sealed"})
+        bundle.seal(WHOLE)
     monkeypatch.setattr(output, "entries", lambda: listed)
 
     assert recover(output) == []
-    assert read_manifest(output.path / SEALED[0])["state"] == "sealed"
+    assert read_manifest(output.path / SEALED[0]).state == "sealed"
 
 
 def test_a_half_sealed_file_of_an_open_bundle_is_left_alone(output: OutputDirectory) -> None:
@@ -264,15 +310,15 @@ def test_a_clean_up_that_never_rests_takes_nothing_from_another_process(
                 bundle = Bundle.create(other, STAMP)
                 bundle.write("dmesg.txt", b"kept")
                 bundle.write_manifest(MANIFEST)
-                bundle.seal({"format": 1, "state": "sealed"})
+                bundle.seal(WHOLE)
         finally:
             ended.set()
         tidying.result()
     recover(output)
 
     sealed = [read_manifest(output.path / name) for name in names(output)]
-    assert [manifest["state"] for manifest in sealed] == ["sealed"] * 10
-    assert all(manifest["files"].keys() == {"dmesg.txt"} for manifest in sealed)
+    assert [manifest.state for manifest in sealed] == ["sealed"] * 10
+    assert all(manifest.files.keys() == {"dmesg.txt"} for manifest in sealed)
 
 
 def _killed(*arguments: object, **options: object) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from aod.bundle import EVENTS, Bundle, OutputDirectory, fit
+from aod.bundle.manifest import Manifest
 from aod.bundle.room import OWN_BYTES
 
 STAMP = 1763806988_123456789
-MANIFEST = {"format": 1, "state": "sealed"}
+MANIFEST = Manifest(1, "sealed")
 MIB = 1 << 20
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from aod.bundle import read_manifest, read_member
+from aod.bundle import read_member
 from tests import ROOT
 from tests.conftest import names_in
+from tests.plain import manifest_in
 
 CONFIG = """\
 aod_output_dir: {output}
@@ -66,7 +67,7 @@ def test_it_prints_the_bundle_with_the_reason_in_it(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     path = Path(done.stdout.strip())
-    manifest = read_manifest(path)
+    manifest = manifest_in(path)
     assert (manifest["state"], manifest["trigger"]) == ("sealed", "manual")
     assert manifest["actions"].keys() == {"dmesg", "mounts"}
     assert b"the disk was slow" in read_member(path, "summary.txt")
@@ -88,7 +89,7 @@ def test_told_to_end_it_keeps_what_it_has_and_leaves_no_child(
     assert not Path(f"/proc/{children[0]}").exists()
     path = Path(stdout.strip())
     assert names_in(tmp_path / "out") == [path.name]
-    assert read_manifest(path)["actions"]["tcpdump"]["state"] == "cancelled"
+    assert manifest_in(path)["actions"]["tcpdump"]["state"] == "cancelled"
 
 
 def test_killed_it_leaves_no_child(tmp_path: Path, capturing: subprocess.Popen[str]) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from aod.bundle import read_manifest, read_member
+from aod.bundle import read_member
 from tests import ROOT
 from tests.conftest import names_in
+from tests.plain import manifest_in
 
 NOBODY = "65534"
 CONFIG = """\
@@ -106,7 +107,7 @@ def test_fired_it_leaves_a_sealed_bundle_that_says_what_it_is(
     assert (done.returncode, done.stderr) == (0, "")
     (name,) = names_in(tmp_path / "out")
     assert str(tmp_path / "out" / name) in done.stdout
-    manifest = read_manifest(tmp_path / "out" / name)
+    manifest = manifest_in(tmp_path / "out" / name)
     assert (manifest["state"], manifest["trigger"]) == ("sealed", "slow")
     assert manifest["anomalies"][0]["reason"].startswith("synthetic")
     assert manifest["anomalies"][0]["worst"]["comm"] == "aod-doctor"

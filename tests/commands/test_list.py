@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,20 @@ import typer
 from typer.testing import CliRunner
 
 from aod.bundle import Bundle, OutputDirectory
+from aod.bundle.manifest import Operation
 from aod.commands import list as command
 from aod.commands.list import list_bundles
 from aod.config import load, outputdir
 from aod.errors import ConfigError, SurroundingsError
+from tests import ROOT
 from tests.report import manifests
+from tests.typed import typed
 
 app = typer.Typer()
 app.command()(list_bundles)
 
 
+OLD = ROOT / "tests/data/bundles/aod_1796086479720202750.tar.zst"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away takes root")
 CONFIG = """\
 watch_interval_sec: 1
@@ -44,9 +50,9 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
 
 
-def seal(directory: Path, timestamp: int, manifest: dict[str, Any]) -> Path:
+def seal(directory: Path, timestamp: int, manifest: Any) -> Path:
     with OutputDirectory.open(directory) as output:
-        return Bundle.create(output, timestamp).seal(manifest)
+        return Bundle.create(output, timestamp).seal(typed(manifest))
 
 
 def run(*arguments: str | Path) -> str:
@@ -93,13 +99,18 @@ ENDLESS = {"name": "x", "count": 1, "worst": {"latency_ns": float("inf")}, "even
 
 @pytest.mark.parametrize("anomalies", [None, 5, [None], [{"name": "x"}], [ENDLESS]])
 def test_a_manifest_of_another_shape_is_listed_as_damaged(directory: Path, anomalies: Any) -> None:
-    seal(directory, manifests.RAISED, {"format": 1, "state": "sealed", "anomalies": anomalies})
+    content = {"format": 1, "state": "sealed", "anomalies": anomalies}
+    with OutputDirectory.open(directory) as output, Bundle.create(output, 5) as bundle:
+        bundle.write("manifest.json", json.dumps(content).encode())
 
     assert run("--dir", directory).rstrip().endswith("damaged")
+    (listed,) = json.loads(run("--dir", directory, "--json"))
+    assert (listed["state"], listed["anomalies"]) == ("damaged", [])
+    assert "manifest.json" in listed["problem"]
 
 
 def test_an_open_directory_is_listed_with_its_state(directory: Path) -> None:
-    collecting = manifests.latency() | {"state": "collecting"}
+    collecting = replace(typed(manifests.latency()), state="collecting")
     with OutputDirectory.open(directory) as output, Bundle.create(output, 5) as bundle:
         bundle.write_manifest(collecting)
 
@@ -119,14 +130,34 @@ def test_json_has_numbers_with_their_units(directory: Path) -> None:
 
 
 def test_a_share_that_nobody_knows_is_none_in_json(directory: Path) -> None:
-    manifest = manifests.latency()
-    for anomaly in manifest["anomalies"]:
-        anomaly["events"] = [{"latency_ns": 1}]
-    seal(directory, manifests.RAISED, manifest)
+    manifest = typed(manifests.latency())
+    nowhere = replace(manifest.anomalies[0], events=(Operation(latency_ns=1),))
+    seal(directory, manifests.RAISED, replace(manifest, anomalies=(nowhere,)))
 
     (bundle,) = json.loads(run("--dir", directory, "--json"))
 
     assert bundle["shares"] == []
+
+
+def test_a_bundle_of_0_1_0_is_listed(directory: Path) -> None:
+    directory.mkdir(mode=0o700)
+    shutil.copy(OLD, directory)
+
+    (line,) = run("--dir", directory).splitlines()[1:]
+    (bundle,) = json.loads(run("--dir", directory, "--json"))
+
+    assert line.split()[2:6] == [OLD.name, "latency", "x", "66"]
+    assert line.endswith("sealed")
+    assert bundle == {
+        "name": OLD.name,
+        "timestamp": 1796086479720202750,
+        "bytes": OLD.stat().st_size,
+        "state": "sealed",
+        "anomalies": [{"name": "latency", "count": 66}],
+        "worst_latency_ns": 846670878,
+        "shares": [r"\\127.0.0.1\share"],
+        "suppressed_since_last": [],
+    }
 
 
 def test_an_empty_directory_is_said_to_be_empty(directory: Path) -> None:

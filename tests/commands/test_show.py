@@ -2,21 +2,24 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from aod.bundle import Bundle, OutputDirectory
+from aod.bundle import Bundle, OutputDirectory, read_member
 from aod.commands.show import show
 from aod.errors import BundleError, ConfigError
-from aod.report.summary import render
+from tests import ROOT
 from tests.report import manifests
+from tests.typed import rendered, typed
 
 app = typer.Typer()
 app.command()(show)
 
+OLD = ROOT / "tests/data/bundles/aod_1796086479720202750.tar.zst"
 STAMP = manifests.RAISED
 BINARY = bytes(range(256))
 
@@ -28,7 +31,7 @@ def directory(tmp_path: Path) -> Path:
             bundle = Bundle.create(output, stamp)
             bundle.write("summary.txt", text)
             bundle.write("tcpdump.pcap", BINARY)
-            bundle.seal(manifests.latency())
+            bundle.seal(typed(manifests.latency()))
     return tmp_path / "aod"
 
 
@@ -44,7 +47,7 @@ def test_latest_is_the_newest_and_shows_its_summary(directory: Path) -> None:
 
 def test_a_bundle_of_a_clock_that_was_ahead_is_not_the_latest(directory: Path) -> None:
     with OutputDirectory.open(directory) as output:
-        Bundle.create(output, 4_000_000_000 * 10**9).seal(manifests.latency())
+        Bundle.create(output, 4_000_000_000 * 10**9).seal(typed(manifests.latency()))
 
     assert run("latest", "--dir", directory) == b"newer\n"
 
@@ -77,11 +80,32 @@ def test_a_file_comes_out_byte_by_byte(directory: Path) -> None:
 
 
 def test_a_bundle_without_summary_is_told_from_its_manifest(tmp_path: Path) -> None:
-    collecting = manifests.latency() | {"state": "collecting"}
+    collecting = replace(typed(manifests.latency()), state="collecting")
     with OutputDirectory.open(tmp_path) as output, Bundle.create(output, STAMP) as bundle:
         bundle.write_manifest(collecting)
 
-    assert run("latest", "--dir", tmp_path).decode() == render(collecting)
+    assert run("latest", "--dir", tmp_path).decode() == rendered(collecting)
+
+
+def test_a_bundle_of_0_1_0_is_shown() -> None:
+    assert run(OLD) == read_member(OLD, "summary.txt")
+    assert run(OLD, "--json") == read_member(OLD, "manifest.json")
+    assert run(OLD, "--file", "events.csv") == read_member(OLD, "events.csv")
+
+
+def test_the_summary_of_a_bundle_of_0_1_0_can_be_made_anew_of_its_manifest(tmp_path: Path) -> None:
+    with OutputDirectory.open(tmp_path) as output, Bundle.create(output, STAMP) as bundle:
+        bundle.write("manifest.json", read_member(OLD, "manifest.json"))
+
+    assert run("latest", "--dir", tmp_path) == read_member(OLD, "summary.txt")
+
+
+def test_a_summary_is_shown_of_a_bundle_of_a_later_format(tmp_path: Path) -> None:
+    with OutputDirectory.open(tmp_path) as output, Bundle.create(output, STAMP) as bundle:
+        bundle.write("manifest.json", b'{"format": 9, "state": {"is": "sealed"}}')
+        bundle.write("summary.txt", b"all is well")
+
+    assert run("latest", "--dir", tmp_path) == b"all is well\n"
 
 
 def test_a_summary_from_elsewhere_cannot_send_escapes_to_the_terminal(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from aod.actions.action import Context, Result
 from aod.actions.output import Output
-from aod.bundle import OutputDirectory, read_manifest
+from aod.bundle import OutputDirectory
 from aod.control.listener import Listener
 from aod.control.protocol import SOCKET
 from aod.processes import orphans
@@ -24,6 +24,7 @@ from tests import ROOT
 from tests.conftest import Collect, Told, make_config, names_in
 from tests.events import MS
 from tests.fakes import FakeTracer, Running, only_manifest, running, slow
+from tests.plain import manifest_in
 
 CONFIG = """\
 aod_output_dir: {output}
@@ -401,7 +402,7 @@ def test_sigusr1_to_a_real_service_makes_a_bundle(
     wait_for(f"grep -q 'bundle sealed' {tmp_path}/log")
 
     (bundle,) = (tmp_path / "aod").glob("aod_*.tar.zst")
-    assert read_manifest(bundle)["anomalies"][0]["reason"] == "SIGUSR1"
+    assert manifest_in(bundle)["anomalies"][0]["reason"] == "SIGUSR1"
 
 
 @without_cifs
@@ -424,7 +425,7 @@ def test_a_real_service_answers_and_after_kill_9_its_successor_does(
         code = successor.wait(timeout=20)
 
     assert (first.returncode, second.returncode, code) == (0, 0, 0)
-    assert read_manifest(Path(second.stdout.strip()))["anomalies"][0]["reason"] == "again"
+    assert manifest_in(Path(second.stdout.strip()))["anomalies"][0]["reason"] == "again"
     assert left_alone.stdout == "nothing was held back since the last bundle\n"
     assert not (tmp_path / "runtime" / SOCKET).exists()
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from aod.bundle import read_manifest, read_member
+from aod.bundle import read_member
 from tests import ROOT
+from tests.plain import manifest_in
 
 PACKAGE = ROOT / "examples" / "extension"
 CROWD = {
@@ -27,7 +28,8 @@ from aod.commands.collect import keep
 from aod.config import load
 from aod.detectors.detection import make_detectors
 from aod.events import empty
-from aod.incidents.incident import Surroundings
+from aod.incidents.evidence import Evidence
+from aod.incidents.unwatched import Lost, NoDetection, NoTracer
 from aod.smb.names import Names
 from pathlib import Path
 
@@ -39,8 +41,8 @@ async def main():
     events["time_ns"], events["pid"] = [1, 2, 3], [7, 8, 9]
     assert detector.feed(events[:2]) is None
     found = detector.feed(events[2:]).stamped(1_700_000_000_000_000_000)
-    surroundings = Surroundings(lambda *_: [], dict)
-    await keep(found, config, surroundings, print)
+    evidence = Evidence(Names(), NoTracer(), NoDetection(), Lost({}))
+    await keep(found, config, evidence, print)
 
 asyncio.run(main())
 """
@@ -108,7 +110,7 @@ def test_its_anomaly_becomes_a_bundle_with_what_its_action_keeps(
 
     assert done.stderr == ""
     bundle = Path(done.stdout.strip())
-    manifest = read_manifest(bundle)
+    manifest = manifest_in(bundle)
     assert (manifest["trigger"], manifest["anomalies"][0]["count"]) == ("crowd", 3)
     result = manifest["actions"]["pressure"]
     if result["state"] == "ok":

@@ -19,6 +19,7 @@ from random import Random
 from typing import Any
 
 from aod.bundle import Bundle, OutputDirectory, read_manifest, read_member, recover
+from aod.bundle.manifest import Manifest, dump
 from aod.commands.list import list_bundles
 from aod.commands.show import show
 from aod.config.loading import load_with_sources
@@ -32,14 +33,15 @@ from aod.incidents.state import FILE as STATE_FILE
 from aod.incidents.state import Moment, StateDirectory
 from aod.metrics.endpoint import MAX_HEAD_BYTES, Endpoint
 from aod.redact import Redactor, Scrubber
-from aod.report.summary import render
 from aod.smb.debugdata import parse_debug_data
 from aod.smb.names import Names
 from aod.smb.openfiles import parse_open_files
 from tests import ROOT
+from tests.disk import unrecorded
 from tests.fuzz import mutate
 from tests.redact.seeded import TEXTS
 from tests.report.manifests import GOLDEN
+from tests.typed import rendered, typed
 
 DATA = ROOT / "tests" / "data"
 LOCAL = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
@@ -134,7 +136,7 @@ CONFIGS = [
     _without_comments(ROOT / "config" / "config.yaml"),
     _without_comments(ROOT / "tests" / "config" / "data" / "seed.yaml"),
 ]
-MANIFESTS = [make() for make in GOLDEN.values()]
+MANIFESTS = [typed(make()) for make in GOLDEN.values()]
 
 
 def _encoded(text: str) -> bytes:
@@ -201,7 +203,7 @@ def _run_open_files(case: bytes, folder: Path) -> None:
 
 
 def _make_manifest(random: Random) -> bytes:
-    return mutate.as_json(random.choice(MANIFESTS), random)
+    return mutate.as_json(json.loads(dump(random.choice(MANIFESTS))), random)
 
 
 def _run_manifest(case: bytes, folder: Path) -> None:
@@ -216,7 +218,7 @@ def _run_manifest(case: bytes, folder: Path) -> None:
     try:
         _look(directory, NAME)
         with OutputDirectory.open(directory) as output:
-            recover(output, render, clean_of=lambda manifest: cleaner.bundle)
+            recover(output, rendered, unrecorded, lambda manifest: cleaner.bundle)
         left = [path.name for path in directory.iterdir()]
         assert left in ([], [f"{NAME}.tar.zst"]), left
         for name in left:
@@ -246,7 +248,7 @@ def _run_logs(case: bytes, folder: Path) -> None:
     (raw / "x.txt").write_bytes(case)
     fds = [files.open_directory(directory) for directory in (raw, clean)]
     try:
-        Redactor(folder / "names", folder).bundle({"anomalies": [], "actions": {}}, *fds)
+        Redactor(folder / "names", folder).bundle(Manifest(1, "collecting"), *fds)
         assert not list(raw.iterdir())
     finally:
         for fd in fds:
@@ -268,7 +270,7 @@ def _sealed(index: int) -> bytes:
     ):
         bundle = Bundle.create(output, int(NAME.removeprefix("aod_")))
         bundle.write("stats.txt", b"content " * 100)
-        bundle.write("summary.txt", render(MANIFESTS[index]).encode())
+        bundle.write("summary.txt", rendered(MANIFESTS[index]).encode())
         return bundle.seal(MANIFESTS[index]).read_bytes()
 
 
@@ -278,7 +280,7 @@ def _run_sealed(case: bytes, folder: Path) -> None:
     for name in ("summary.txt", "stats.txt", "no.txt"):
         with contextlib.suppress(AodError):
             read_member(path, name)
-    render(read_manifest(path))
+    rendered(read_manifest(path))
 
 
 def _make_mounts(random: Random) -> bytes:
@@ -307,7 +309,7 @@ def _run_state(case: bytes, folder: Path) -> None:
         opened.save(cooldowns.snapshot(), state.tally)
         assert opened.load().tally == state.tally
         for held_back in cooldowns.take_suppressed():
-            held_back.as_dict()
+            held_back.described()
 
 
 def _make_http(random: Random) -> bytes:

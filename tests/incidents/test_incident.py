@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ from aod.bundle import OutputDirectory, read_member
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.incidents.cooldown import Suppressed
-from aod.incidents.incident import MIB, Incident, Surroundings
+from aod.incidents.evidence import Evidence
+from aod.incidents.incident import MIB, Incident
 from aod.processes.command import Command
+from aod.redact import Scrubber
 from tests.children import make_runner
 from tests.conftest import Collect, make_anomaly, make_config, manifest_of, names_in
+from tests.evidence import Counting, LookUps, make_evidence
 
 Script = dict[str, Collect]
 NAME = "aod_0000000001000000000"
@@ -33,17 +37,13 @@ def make_incident(
     config: Config,
     first: Anomaly | None = None,
     suppressed: Sequence[Suppressed] = (),
-    **surroundings: Any,
+    evidence: Evidence | None = None,
 ) -> Incident:
-    plain: dict[str, Any] = {
-        "describe": lambda anomaly, offset_ns: [],
-        "lost": lambda: {"events": 0},
-    }
     return Incident(
         first or make_anomaly(),
         config,
         make_runner(),
-        Surroundings(**plain | surroundings),
+        evidence or make_evidence(),
         suppressed,
     )
 
@@ -82,11 +82,10 @@ async def test_the_first_manifest_is_there_before_the_first_action(
         return Result()
 
     script["dmesg"] = looks
-    rows = [{"latency_ns": 7, "time": "then"}]
-    await sealed(make_incident(make_config(output.path), describe=lambda *_: rows), output)
+    await sealed(make_incident(make_config(output.path)), output)
 
     assert [manifest["state"] for manifest in seen] == ["collecting"]
-    assert seen[0]["anomalies"][0]["events"] == rows
+    assert [event["latency_ns"] for event in seen[0]["anomalies"][0]["events"]] == [300_000_000]
 
 
 async def test_each_configured_action_has_a_result_and_a_file(
@@ -163,7 +162,8 @@ async def test_what_joined_while_it_was_opened_is_on_disk_before_its_actions(
         return Result()
 
     script["mounts"] = looks
-    incident = make_incident(make_config(output.path), lost=lost)
+    evidence = make_evidence(losses=Counting(lost))
+    incident = make_incident(make_config(output.path), evidence=evidence)
     async with asyncio.TaskGroup() as group:
         group.create_task(sealed(incident, output))
         await asyncio.to_thread(opening.wait, 5)
@@ -187,7 +187,8 @@ async def test_two_that_join_do_not_write_the_manifest_at_the_same_time(
         return {}
 
     script["dmesg"] = gate.collect
-    incident = make_incident(make_config(output.path), lost=lost)
+    evidence = make_evidence(losses=Counting(lost))
+    incident = make_incident(make_config(output.path), evidence=evidence)
     async with asyncio.TaskGroup() as group:
         group.create_task(sealed(incident, output))
         await gate.begun.wait()
@@ -256,7 +257,7 @@ async def test_what_was_held_back_before_stands_in_the_manifest(
 
     manifest = await sealed(make_incident(make_config(output.path), None, [held_back]), output)
 
-    assert manifest["suppressed_since_last"] == [held_back.as_dict()]
+    assert manifest["suppressed_since_last"] == [asdict(held_back.described())]
 
 
 @pytest.mark.parametrize(
@@ -346,22 +347,16 @@ async def test_a_bundle_that_cannot_be_opened_leaves_nothing(
 async def test_a_clock_that_is_set_while_collecting_does_not_move_the_events(
     output: OutputDirectory, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offsets: list[int] = []
-
-    def describe(anomaly: Anomaly, offset_ns: int) -> list[dict[str, Any]]:
-        offsets.append(offset_ns)
-        return []
-
+    times: list[str] = []
     now_ns = time.time_ns()
     for step_ns in (0, 3_600_000_000_000):
         monkeypatch.setattr(time, "time_ns", lambda step_ns=step_ns: now_ns + step_ns)
-        first = make_anomaly().stamped(77)
-        manifest = await sealed(
-            make_incident(make_config(output.path), first, describe=describe), output
-        )
-        assert manifest["wall_minus_monotonic_ns"] == 77
+        first = make_anomaly().stamped(77_000)
+        manifest = await sealed(make_incident(make_config(output.path), first), output)
+        assert manifest["wall_minus_monotonic_ns"] == 77_000
+        times += [event["time"] for event in manifest["anomalies"][0]["events"]]
 
-    assert set(offsets) == {77}
+    assert times == ["1970-01-01T00:00:01.000077+00:00"] * 2
 
 
 async def test_a_seal_that_fails_leaves_the_directory(
@@ -484,3 +479,51 @@ async def test_actions_are_told_the_time_of_the_anomaly_and_the_numbers_of_the_c
 
     (span,) = [context.span for context in seen]
     assert (span.raised_wall_ns, span.lookback_s, span.post_trigger_s) == (1_000_000_000, 7, 0)
+
+
+async def test_only_what_is_new_or_has_changed_is_described_again(
+    output: OutputDirectory, script: Script
+) -> None:
+    gate, names = Gate(), LookUps()
+    script["dmesg"] = gate.collect
+    incident = make_incident(make_config(output.path), evidence=make_evidence(names))
+    counts: list[int] = []
+
+    async with asyncio.TaskGroup() as group:
+        ended = group.create_task(sealed(incident, output))
+        await gate.begun.wait()
+        counts.append(names.count)
+        incident.join(make_anomaly("error"))
+        gate.open.set()
+
+    counts.append(names.count)
+    assert counts == [1, 2]
+    assert [anomaly["count"] for anomaly in ended.result()["anomalies"]] == [1, 1]
+
+
+async def test_a_repeat_is_described_with_what_it_brings(
+    output: OutputDirectory, script: Script
+) -> None:
+    names = LookUps()
+    incident = make_incident(make_config(output.path), evidence=make_evidence(names))
+    await incident.collect(output)
+
+    incident.join(make_anomaly(at_ns=7))
+    manifest = await manifest_of(output.path / await incident.seal())
+
+    (latency,) = manifest["anomalies"]
+    assert names.count == 2
+    assert [event["time_ns"] for event in latency["events"]] == [1_000_000_000, 7]
+
+
+async def test_a_notice_has_the_words_of_the_last_manifest(
+    output: OutputDirectory, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incident = make_incident(make_config(output.path))
+    manifest = await sealed(incident, output)
+    monkeypatch.setattr(Scrubber, "manifest", None)  # it is not cleaned again
+
+    notice = await incident.notice("sealed", "/b")
+
+    assert notice.host == manifest["host"]["name"]
+    assert [each.count for each in notice.anomalies] == [1]

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import shutil
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -16,9 +16,9 @@ from aod.actions.program import run
 from aod.bundle import OutputDirectory
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
-from aod.incidents.incident import Incident, Surroundings
+from aod.incidents.incident import Incident
 from aod.incidents.incidents import Incidents, make_cooldowns
-from aod.incidents.notices import Notice
+from aod.incidents.notices import Notice, Recipient
 from aod.incidents.outcomes import Outcomes
 from aod.processes.command import Command
 from aod.runtime.counts import Tally
@@ -28,6 +28,7 @@ from tests.children import make_runner
 from tests.conftest import Collect, Told, make_anomaly, make_config, manifest_of, names_in
 from tests.disk import Faults
 from tests.events import SECOND
+from tests.evidence import LookUps, Unheard, make_evidence
 
 Script = dict[str, Collect]
 HOUR = 3600 * SECOND
@@ -48,13 +49,29 @@ def make_incidents(
     config: Config,
     output: OutputDirectory,
     tally: Tally | None = None,
-    told: Callable[[Notice], None] = lambda notice: None,
+    recipient: Recipient | None = None,
 ) -> Incidents:
-    surroundings = Surroundings(lambda *_: [], dict, shares=lambda events: ["//nas/a"], told=told)
-    cooldowns = make_cooldowns(config)
     return Incidents(
-        config, output, make_runner(), surroundings, cooldowns, tally or Tally(), spawn, Outcomes()
+        config,
+        output,
+        make_runner(),
+        make_evidence(LookUps(shares=lambda events: ["//nas/a"])),
+        recipient or Unheard(),
+        make_cooldowns(config),
+        tally or Tally(),
+        spawn,
+        Outcomes(),
     )
+
+
+class Heard:
+    """Keeps the notices that it is sent."""
+
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+    def send(self, notice: Notice) -> None:
+        self.notices.append(notice)
 
 
 async def handle(incidents: Incidents, *anomalies: Anomaly) -> None:
@@ -187,15 +204,15 @@ async def test_a_bundle_that_cannot_be_kept_is_an_entry_with_the_reason(
     output: OutputDirectory, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     output.path.symlink_to(output.path.rename(output.path.with_name("elsewhere")))
-    told: list[Notice] = []
-    incidents = make_incidents(make_config(output.path), output, told=told.append)
+    recipient = Heard()
+    incidents = make_incidents(make_config(output.path), output, recipient=recipient)
 
     await handle(incidents, make_anomaly())
 
     (ended,) = [fields for fields in entries(caplog) if fields["MESSAGE_ID"] == BUNDLE]
     assert (ended["AOD_OUTCOME"], ended["AOD_BUNDLE"]) == ("not opened", "")
     assert "it is a link" in ended["AOD_REASON"]
-    assert [notice.fields() for notice in told] == [
+    assert [notice.fields() for notice in recipient.notices] == [
         {key: value for key, value in ended.items() if key != "MESSAGE_ID"}
     ]
 

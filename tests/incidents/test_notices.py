@@ -2,16 +2,16 @@
 
 import json
 from dataclasses import replace
-from typing import Any
 
-from aod.bundle import describe as manifest
+from aod.bundle import manifest
+from aod.bundle.describe import describe_anomaly, describe_events
 from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.events import Kind
 from aod.incidents import notices as notice
 from aod.smb import Command
-from aod.smb.names import Names
 from tests.conftest import make_anomaly
 from tests.events import MS, SECOND, make
+from tests.evidence import no_names
 
 
 def anomaly(latency_ms: int, name: str = "latency") -> Anomaly:
@@ -20,14 +20,14 @@ def anomaly(latency_ms: int, name: str = "latency") -> Anomaly:
     return replace(make_anomaly(name), events=events, count=3)
 
 
-def described(*anomalies: Anomaly, share: str = "a") -> list[dict[str, Any]]:
-    rows = [manifest.describe_events(each.events, None, Names(), 0) for each in anomalies]
-    for each in rows:
-        each[0] |= {"server": "nas", "share": share}
-    return [
-        manifest.describe_anomaly(each, 0, its_rows, {})
-        for each, its_rows in zip(anomalies, rows, strict=True)
-    ]
+def described(*anomalies: Anomaly) -> list[manifest.Anomaly]:
+    return [in_words(each) for each in anomalies]
+
+
+def in_words(anomaly: Anomaly) -> manifest.Anomaly:
+    operations = describe_events(anomaly.events, None, no_names(), 0)
+    named = [replace(each, server="nas", share="a") for each in operations]
+    return describe_anomaly(anomaly, 0, named, {}, usual_latency_ns=0)
 
 
 def test_an_incident_that_begins_is_told_with_its_worst_operation() -> None:
@@ -54,9 +54,7 @@ def test_an_incident_without_an_operation_is_told_all_the_same() -> None:
 
     assert (fields["AOD_TYPE"], fields["AOD_REASON"]) == ("manual", "to see")
     assert "AOD_COMMAND" not in fields
-    assert notice.ended(
-        "sealed", "/b", "", [manifest.describe_anomaly(by_hand, 0, [], {})]
-    ).fields()
+    assert notice.ended("sealed", "/b", "", described(by_hand), "").fields()["AOD_COMMAND"] == ""
 
 
 def test_a_thread_that_waits_to_send_has_no_command() -> None:
@@ -68,7 +66,7 @@ def test_a_thread_that_waits_to_send_has_no_command() -> None:
 
 
 def test_a_bundle_is_told_with_the_counts_and_the_worst_of_all_its_anomalies() -> None:
-    told = notice.ended("sealed", "/b", "", described(anomaly(300), anomaly(900, "error")))
+    told = notice.ended("sealed", "/b", "", described(anomaly(300), anomaly(900, "error")), "")
 
     fields = told.fields()
 
@@ -81,7 +79,7 @@ def test_a_bundle_is_told_with_the_counts_and_the_worst_of_all_its_anomalies() -
 
 
 def test_a_notice_goes_through_json_and_is_small() -> None:
-    told = notice.ended("not opened", "", "No space left on device", described(anomaly(300)))
+    told = notice.ended("not opened", "", "No space left on device", described(anomaly(300)), "")
 
     plain = json.loads(json.dumps(told.as_dict()))
 
@@ -94,10 +92,10 @@ def test_a_notice_goes_through_json_and_is_small() -> None:
 
 def test_an_incident_of_many_shares_names_the_most_frequent() -> None:
     (one,) = described(anomaly(300))
-    rows = [one["events"][0] | {"share": str(n % 40)} for n in range(50)]
+    events = tuple(replace(one.events[0], share=str(n % 40)) for n in range(50))
 
-    told = notice.ended("sealed", "/b", "", [one | {"events": rows}])
+    told = notice.ended("sealed", "/b", "", [replace(one, events=events)], "")
 
-    (shares,) = [each["shares"] for each in told.anomalies]
+    (shares,) = [each.shares for each in told.anomalies]
     assert len(shares) == 32
     assert set(shares[:10]) == {f"//nas/{n}" for n in range(10)}

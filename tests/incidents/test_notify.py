@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from aod.incidents import notices
 from aod.incidents import notify as module
 from aod.incidents.notices import Notice
 from aod.incidents.notify import Notify
@@ -23,7 +24,7 @@ Run = Callable[..., Notify]
 
 
 def notice(number: int = 1, outcome: Any = "sealed") -> Notice:
-    anomaly = {"name": "latency", "type": "latency", "count": number, "worst": None}
+    anomaly = notices.Told("latency", "latency", number, False, "", (), None)
     bundle = f"/var/log/aod/aod_{number:019}.tar.zst"
     return Notice(outcome, bundle, "", "host-1", "now", "$(touch /x) was slow.", (anomaly,))
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from aod.bundle import read_manifest
 from tests.installed.container import Image
 from tests.installed.share import get_slow
 from tests.installed.unit import Shell, Unit
+from tests.plain import manifest_in
 from tests.vm.lab import SHARE, SYSTEMD, Machine, prepare
 from tests.vm.lab.cache import Cache
 
@@ -62,7 +62,7 @@ def test_a_slow_share_leaves_a_bundle_for_root_alone_and_an_entry_in_the_journal
     modes = guest.run(f"stat --format='%a %U' /var/log/aod {path}").stdout.split("\n")
     assert modes == ["700 root", "600 root", ""]
     guest.copy_out(path, tmp_path / "bundle.tar.zst")
-    manifest = read_manifest(tmp_path / "bundle.tar.zst")
+    manifest = manifest_in(tmp_path / "bundle.tar.zst")
     assert (manifest["state"], manifest["trigger"]) == ("sealed", "latency")
     assert Path(path).name in unit.show("StatusText")
 
@@ -73,7 +73,7 @@ def test_under_the_units_restrictions_every_action_still_finds_what_it_looks_for
     unit.collect()
 
     guest.copy_out(unit.sealed("manual")["AOD_BUNDLE"], tmp_path / "bundle.tar.zst")
-    actions = read_manifest(tmp_path / "bundle.tar.zst")["actions"]
+    actions = manifest_in(tmp_path / "bundle.tar.zst")["actions"]
     states = {name: action["state"] for name, action in actions.items()}
     assert states.pop("syslogs") == "skipped"
     assert states

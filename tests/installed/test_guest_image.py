@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aod.bundle import read_manifest
 from tests.installed.container import Image
 from tests.installed.share import get_slow
+from tests.plain import manifest_in
 from tests.vm.lab import SYSTEMD, Machine, prepare
 from tests.vm.lab.cache import Cache
 
@@ -42,7 +42,7 @@ def test_a_slow_share_leaves_a_bundle_on_the_disk_of_the_machine(
 
     (path,) = guest.run("ls -1 /var/log/aod/aod_*.tar.zst").stdout.split()
     guest.copy_out(path, tmp_path / "bundle.tar.zst")
-    manifest = read_manifest(tmp_path / "bundle.tar.zst")
+    manifest = manifest_in(tmp_path / "bundle.tar.zst")
     assert (manifest["state"], manifest["trigger"]) == ("sealed", "latency")
     (slow,) = [anomaly for anomaly in manifest["anomalies"] if anomaly["name"] == "latency"]
     assert {event["comm"] for event in slow["events"]} == {"stat"}

@@ -1,14 +1,16 @@
 """Fifty names and twenty secrets, and the files of an incident in which each of them stands."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from aod.actions.action import Context, Result, Skip
 from aod.actions.output import Output
+from aod.events import Events
+from aod.smb import Command
+from tests import events
 from tests.conftest import Collect
-from tests.report import manifests
 
 SERVERS = (
     *("fin01", "NAS-ZURICH", "files07", "dc-geneva", "srv_ledger"),
@@ -264,20 +266,47 @@ TEXTS = {
 ACTIONS = (*TEXTS, "tcpdump", "blob", "refused")
 
 
-def rows() -> list[dict[str, Any]]:
-    """Return ten operations as the service describes them."""
-    return [
-        manifests.event(
-            index,
-            server=f"{SERVERS[index]}.{DOMAIN}" if index % 2 else SERVERS[index],
-            share=SHARES[index],
-            file=FILES[index],
-            comm=PROCESSES[index][:15],
-            unit=("ledgerd.service", "pod 0b1c2d3e-aaaa-bbbb-cccc-0123456789ab")[index % 2],
-            uid=1001 + index,
-        )
-        for index in range(10)
-    ]
+def operations() -> Events:
+    """Return ten operations, the ids of each its place from 1 on."""
+    made = events.make(*range(10), latency_ns=300_000_000, command=Command.SMB2_READ)
+    for name in ("connection_id", "session_id", "tree_id", "file_id", "cgroup_id"):
+        made[name] = range(1, 11)
+    for index, process in enumerate(PROCESSES):
+        made["comm"][index] = process.encode()[:15]
+        made["uid"][index] = 1001 + index
+    return made
+
+
+class Names:
+    """What the ids of the operations are called."""
+
+    def look_up(self, events: Events) -> None:
+        """Do nothing: all is known."""
+
+    def shares(self, events: Events) -> Sequence[str]:
+        """Return none: no log is looked at."""
+        return ()
+
+    def server(self, connection_id: int, session_id: int) -> str:
+        """Return a name with its domain for every other one."""
+        name = SERVERS[connection_id - 1]
+        return name if connection_id % 2 else f"{name}.{DOMAIN}"
+
+    def channel(self, connection_id: int) -> str:
+        """Return that of a session with one connection."""
+        return "primary"
+
+    def share(self, session_id: int, tree_id: int, connection_id: int) -> str:
+        """Return the share of a tree."""
+        return SHARES[tree_id - 1]
+
+    def file(self, session_id: int, tree_id: int, file_id: int) -> str:
+        """Return the name of a file."""
+        return FILES[file_id - 1]
+
+    def unit(self, cgroup_id: int) -> str:
+        """Return a unit for every other one, else a pod."""
+        return "ledgerd.service" if cgroup_id % 2 else "pod 0b1c2d3e-aaaa-bbbb-cccc-0123456789ab"
 
 
 def scripts() -> dict[str, Collect]:

@@ -21,16 +21,17 @@ from aod import redact
 from aod.bundle import Bundle, OutputDirectory, recover
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly, AnomalyType
-from aod.incidents.incident import Incident, Surroundings
+from aod.incidents.incident import Incident
 from aod.redact import Redactor
 from aod.redact.namemap import read
-from aod.report.summary import render
-from tests import events
 from tests.children import make_runner
 from tests.conftest import Collect, make_config
+from tests.disk import unrecorded
+from tests.evidence import make_evidence
 from tests.redact import seeded
 from tests.redact.seeded import NAMES, SECRETS
 from tests.report import manifests
+from tests.typed import rendered, typed
 
 GOLDEN = Path(__file__).parent / "data" / "summary.txt"
 
@@ -78,23 +79,19 @@ async def keep(output: OutputDirectory, script: dict[str, Collect], at_ns: int =
 
 def make_incident(output: OutputDirectory, script: dict[str, Collect], at_ns: int = 1) -> Incident:
     script.update(seeded.scripts())
-    rows = seeded.rows()
-    made = events.make(*range(10), latency_ns=300_000_000)
-    for index, row in enumerate(rows):
-        made["comm"][index] = row["comm"].encode()[:15]
-        made["uid"][index] = row["uid"]
     anomaly = Anomaly(
         AnomalyType.LATENCY,
         "treasury-slow",
         at_ns,
         manifests.RAISED + at_ns,
         count=10,
-        events=made,
+        events=seeded.operations(),
         reason="alice.meier says the Group Data hangs, token=Hunter2-mount",
         shares=("//fin01/Group Data",),
     )
-    surroundings = Surroundings(lambda *_: seeded.rows(), lambda: {"events": 0})
-    incident = Incident(anomaly, seeded_config(output.path), make_runner(), surroundings, ())
+    evidence = make_evidence(seeded.Names())
+    config = seeded_config(output.path)
+    incident = Incident(anomaly, config, make_runner(), evidence, ())
     # The config allows built-in actions only; these are the test's.
     incident._action_names = lambda anomaly: seeded.ACTIONS  # type: ignore[method-assign]
     reserve = incident._reserve
@@ -172,7 +169,8 @@ async def test_what_is_told_of_a_bundle_has_the_names_of_the_bundle(
     manifest = json.loads(members(sealed)["manifest.json"])
     assert leaks(json.dumps([notice.as_dict(), notice.fields()]).encode()) == set()
     assert notice.host == manifest["host"]["name"]
-    assert notice.anomalies[0]["worst"]["comm"] == manifest["anomalies"][0]["worst"]["comm"]
+    assert notice.anomalies[0].worst
+    assert notice.anomalies[0].worst.comm == manifest["anomalies"][0]["worst"]["comm"]
 
 
 async def test_the_map_outside_has_all_the_names_and_no_secret(
@@ -270,9 +268,9 @@ async def test_kernel_functions_statuses_and_system_paths_stay(
 
 
 def test_the_summary_still_reads_well(state: Path, root: Path) -> None:
-    manifest = manifests.latency()
+    manifest = typed(manifests.latency())
 
-    told = render(Redactor(state, root).manifest(manifest))
+    told = rendered(Redactor(state, root).manifest(manifest))
 
     assert told == GOLDEN.read_text()
     assert {"nas01", "media", "ffmpeg", "plex1", "episode"} & set(re.findall(r"\w+", told)) == set()
@@ -341,7 +339,7 @@ async def test_a_bundle_that_was_killed_is_redacted_by_the_next_start(
                 await incident.seal()
 
     assert await asyncio.to_thread(
-        recover, output, render, clean_of=lambda manifest: Redactor(state, root).bundle
+        recover, output, rendered, unrecorded, lambda manifest: Redactor(state, root).bundle
     )
 
     (sealed,) = output.path.iterdir()

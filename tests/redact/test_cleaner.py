@@ -1,21 +1,22 @@
 """Tests of aod.redact.cleaner: without `redact`, and the edges of both."""
 
-import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import zstandard
+from pydantic import JsonValue
 
 from aod.bundle import Bundle, OutputDirectory, read_manifest, read_member
+from aod.bundle.manifest import ActionResult, Anomaly, Manifest, Operation, dump
 from aod.redact import Redactor, Scrubber, for_leftover
 from aod.redact.secrets import REMOVED
 from tests import events
 
 STAMP = 1_763_806_988_123_456_789
-MANIFEST: dict[str, Any] = {"format": 1, "state": "sealed"}
+MANIFEST = Manifest(1, "sealed")
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_file_without_secrets_is_moved_as_it_is(bundle: Bundle) -> None:
     assert (bundle.path / "latin1.txt").stat().st_ino == inode
     assert (bundle.path / "blob.bin").read_bytes() == b"\0password=geheim\xff"
     assert not (bundle.path / "raw").exists()
-    assert "redacted" not in cleaned
+    assert not cleaned.redacted
 
 
 def test_what_is_compressed_is_no_text_even_without_a_nul(
@@ -61,19 +62,19 @@ def test_what_is_compressed_is_no_text_even_without_a_nul(
     data = zstandard.compress(bytes(range(32, 127)) * 3 + b"nas01" * 9).replace(b"\0", b"\1")
     put(bundle, "packed.bin", data * 20)
     put(bundle, "escapes.txt", b"\x1b[31mred\x1b[0m\x01 nas01\n")
-    results = {name: {"file": name} for name in ("packed.bin", "escapes.txt")}
+    results = {name: ActionResult("ok", file=name) for name in ("packed.bin", "escapes.txt")}
 
-    cleaned = bundle.clean({"anomalies": [], "actions": results}, redactor.bundle)
+    cleaned = bundle.clean(replace(MANIFEST, actions=results), redactor.bundle)
 
     assert not (bundle.path / "packed.bin").exists()
-    assert cleaned["actions"]["packed.bin"]["reason"] == "redact keeps text only"
+    assert cleaned.actions["packed.bin"].reason == "redact keeps text only"
     assert (bundle.path / "escapes.txt").read_bytes() == b"\x1b[31mred\x1b[0m\x01 nas01\n"
 
 
 def test_what_is_raw_is_never_packed(bundle: Bundle) -> None:
     put(bundle, "dmesg.txt", b"password=geheim")
 
-    assert read_manifest(bundle.seal(MANIFEST))["files"] == {}
+    assert read_manifest(bundle.seal(MANIFEST)).files == {}
 
 
 def test_an_action_cannot_take_the_name_of_a_file_of_the_bundle(bundle: Bundle) -> None:
@@ -83,20 +84,19 @@ def test_an_action_cannot_take_the_name_of_a_file_of_the_bundle(bundle: Bundle) 
 
 
 def test_secrets_in_what_programs_and_people_said_are_taken_out_of_the_manifest() -> None:
-    said = {"state": "failed", "reason": "token=abc", "stderr": "pass=abc,x\n", "bytes": 7}
-    notify = {"command": ["/bin/send", "--password", "abc"]}
-    manifest: dict[str, Any] = {
-        "anomalies": [{"reason": "password: abc", "name": "latency"}],
-        "actions": {"dmesg": said},
-        "config": {"notify": notify, "min_free_mb": 5},
-    }
+    manifest = replace(
+        MANIFEST,
+        anomalies=(Anomaly("latency", "latency", reason="password: abc"),),
+        actions={"dmesg": ActionResult("failed", "dmesg", "token=abc", stderr="pass=abc,x\n")},
+        config={"notify": {"command": ["/bin/send", "--password", "abc"]}, "min_free_mb": 5},
+    )
 
     cleaned = Scrubber().manifest(manifest)
 
-    assert "abc" not in json.dumps(cleaned)
-    assert cleaned["config"]["notify"]["command"] == ["/bin/send", "--password", REMOVED]
-    assert cleaned["config"]["min_free_mb"] == 5
-    assert manifest["actions"]["dmesg"]["reason"] == "token=abc"
+    command: list[JsonValue] = ["/bin/send", "--password", REMOVED]
+    assert b"abc" not in dump(cleaned)
+    assert cleaned.config == {"notify": {"command": command}, "min_free_mb": 5}
+    assert manifest.actions["dmesg"].reason == "token=abc"
 
 
 def test_a_secret_at_the_border_of_blocks_is_found(bundle: Bundle) -> None:
@@ -140,24 +140,26 @@ def test_threads_of_the_kernel_and_users_of_the_system_stay_in_events(redactor: 
 
 
 def test_a_manifest_that_is_redacted_is_not_redacted_again(redactor: Redactor) -> None:
-    once = redactor.manifest({"anomalies": [{"events": [{"server": "nas01"}]}]})
+    anomaly = Anomaly("latency", "latency", events=(Operation(server="nas01"),))
 
-    assert once["anomalies"][0]["events"][0]["server"].startswith("server")
+    once = redactor.manifest(replace(MANIFEST, anomalies=(anomaly,)))
+
+    assert once.anomalies[0].events[0].server.startswith("server")
     assert redactor.manifest(once) == once
 
 
 @pytest.mark.parametrize(
     ("manifest", "redact", "expected"),
     [
-        ({}, False, Scrubber),
-        ({}, True, Redactor),
-        ({"redacted": True}, False, Redactor),
-        ({"config": {"redact": True}}, False, Redactor),
-        ({"config": "damaged"}, False, Scrubber),
+        (MANIFEST, False, Scrubber),
+        (MANIFEST, True, Redactor),
+        (replace(MANIFEST, redacted=True), False, Redactor),
+        (replace(MANIFEST, config={"redact": True}), False, Redactor),
+        (replace(MANIFEST, config="damaged"), False, Scrubber),
     ],
 )
 def test_a_leftover_is_cleaned_as_it_began_or_stricter(
-    manifest: dict[str, Any], redact: bool, expected: type
+    manifest: Manifest, redact: bool, expected: type
 ) -> None:
     assert type(for_leftover(manifest, redact=redact)) is expected
 

@@ -7,20 +7,20 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 
 from aod.actions.action import Context, Result
 from aod.actions.output import Output
 from aod.bundle import OutputDirectory, recover
+from aod.bundle.manifest import Manifest
 from aod.detectors.anomaly import Anomaly
 from aod.incidents.incidents import Incidents
-from aod.report.summary import render
 from tests.conftest import Collect, Told, make_anomaly, make_config, names_in
-from tests.disk import Faults, clean_of, remount, small_disk, whole
+from tests.disk import Faults, clean_of, remount, small_disk, unrecorded, whole
 from tests.events import SECOND
 from tests.incidents.test_incidents import handle, make_incidents
+from tests.typed import rendered
 
 Script = dict[str, Collect]
 CASES = {
@@ -40,10 +40,10 @@ def memory() -> Iterator[Path]:
 
 async def settle(output: OutputDirectory) -> None:
     """Do what the clean-up does with what is left."""
-    await asyncio.to_thread(recover, output, render, clean_of=clean_of)
+    await asyncio.to_thread(recover, output, rendered, unrecorded, clean_of)
 
 
-async def check_whole(output: OutputDirectory) -> list[dict[str, Any]]:
+async def check_whole(output: OutputDirectory) -> list[Manifest]:
     """Return the manifests of what has a final name, each whole; nothing else has one."""
     sealed = [name for name in names_in(output.path) if name.endswith(".tar.zst")]
     return [await asyncio.to_thread(whole, output.path / name) for name in sealed]
@@ -60,11 +60,11 @@ async def check_next(incidents: Incidents, output: OutputDirectory, *, told: boo
 
     manifests = await check_whole(output)
     last = manifests[-1]
-    held_back = [(held["name"], held["count"]) for held in last["suppressed_since_last"]]
+    held_back = [(held.name, held.count) for held in last.suppressed_since_last]
     assert len(names_in(output.path)) == len(manifests)
     assert len(manifests) == 2 or told
-    assert last["state"] == "sealed"
-    assert {action["state"] for action in last["actions"].values()} == {"ok"}
+    assert last.state == "sealed"
+    assert {action.state for action in last.actions.values()} == {"ok"}
     assert held_back == ([("latency", 1)] if told else [])
     assert output.open_names == output.troubled == set()
     assert output.reservations.still_bytes(output) == 0
@@ -174,9 +174,9 @@ async def test_a_disk_that_turns_read_only_while_collecting_has_its_bundle_seale
     assert outcome == "not sealed"
     assert left == ["aod_0000000001000000000"]
     assert told.count("leftover stays") == 1
-    assert first["state"] == "interrupted"
-    assert first["trigger"] == "error-2"
-    assert [held["name"] for held in second["suppressed_since_last"]] == ["latency"]
+    assert first.state == "interrupted"
+    assert first.trigger == "error-2"
+    assert [held.name for held in second.suppressed_since_last] == ["latency"]
 
 
 async def first_of(incidents: Incidents, told: Told, anomaly: Anomaly | None = None) -> str:

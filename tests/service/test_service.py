@@ -19,6 +19,7 @@ from aod.actions.action import Context, Result
 from aod.actions.output import Output
 from aod.actions.program import run
 from aod.bundle import Bundle, OutputDirectory
+from aod.bundle.manifest import Manifest
 from aod.commands.run import told as told_failure
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detection import Recipe
@@ -199,7 +200,7 @@ async def test_what_the_disk_did_not_let_seal_is_sealed_by_the_clean_up(
     output: OutputDirectory, tracer: FakeTracer, told: Told
 ) -> None:
     with await asyncio.to_thread(Bundle.create, output, 1) as bundle:
-        await asyncio.to_thread(bundle.write_manifest, {"format": 1, "state": "collecting"})
+        await asyncio.to_thread(bundle.write_manifest, Manifest(1, "collecting"))
 
     async with running(make_config(output.path), output, tracer):
         await told.until("leftover sealed as interrupted")

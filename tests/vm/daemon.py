@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aod.bundle import read_manifest, read_member
+from aod.bundle import read_member
 from aod.tracer.ledger import Ledger
+from tests.plain import manifest_in
 from tests.vm.lab import Job, Machine
 
 AOD = "/opt/aod/bin/aod"
@@ -140,7 +141,7 @@ class Left:
 
     def manifest(self, index: int = 0) -> dict[str, Any]:
         """Return the manifest of a bundle, oldest first."""
-        return read_manifest(self.bundles[index])
+        return manifest_in(self.bundles[index])
 
     def member(self, name: str, index: int = 0) -> bytes:
         """Return a file of a bundle."""

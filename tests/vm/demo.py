@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from aod.bundle import read_manifest, read_member
+from aod.bundle import read_member
+from tests.plain import manifest_in
 from tests.vm.daemon import AOD, OUTPUT
 from tests.vm.lab import SHARE, Job, Machine, prepare
 from tests.vm.lab import host as lab_host
@@ -142,7 +143,7 @@ def fetch(vm: Machine) -> Path:
 
 def show(sealed: Path) -> None:
     """Print the summary; DemoError when the bundle does not tell of the slow share."""
-    manifest = read_manifest(sealed)
+    manifest = manifest_in(sealed)
     if "latency" not in {anomaly["name"] for anomaly in manifest["anomalies"]}:
         raise DemoError("the bundle does not name the anomaly latency")
     print("\n" + read_member(sealed, "summary.txt").decode())

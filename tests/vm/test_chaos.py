@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from aod.bundle import MANIFEST, read_manifest, read_member
+from aod.bundle import MANIFEST, read_member
+from tests.plain import manifest_in
 from tests.vm.daemon import OUTPUT, Daemon, Left, anomaly, watching
 from tests.vm.lab import SERVED, SHARE, Machine
 
@@ -64,7 +65,7 @@ class Chaos:
         assert self.vm.run(PROBES, check=False).stdout.strip() == "0"
         left = Left(self.vm, tmp_path)
         for bundle in left.bundles:
-            for name in [MANIFEST, *read_manifest(bundle)["files"]]:
+            for name in [MANIFEST, *manifest_in(bundle)["files"]]:
                 read_member(bundle, name)  # compares its SHA-256
         whole = {bundle.name for bundle in left.bundles}
         assert set(left.names) - whole <= {"audit.jsonl", "audit.jsonl.1"}
@@ -96,7 +97,7 @@ def test_the_server_dies_twenty_times_under_load(vm: Machine, tmp_path: Path) ->
 
     chaos.slow_down()
     left = chaos.end(tmp_path)
-    told = {each["name"] for bundle in left.bundles for each in read_manifest(bundle)["anomalies"]}
+    told = {each["name"] for bundle in left.bundles for each in manifest_in(bundle)["anomalies"]}
     assert "reconnect" in told
     assert chaos.daemon.ledger().aborted > 0
 
@@ -146,7 +147,7 @@ def test_a_clock_that_is_set_changes_only_what_is_shown(
 
     left = chaos.end(tmp_path)
     assert len(left.bundles) == 2
-    raised = sorted(read_manifest(bundle)["timestamp"] for bundle in left.bundles)
+    raised = sorted(manifest_in(bundle)["timestamp"] for bundle in left.bundles)
     assert 3500e9 < raised[1] - raised[0] < 3700e9
 
 

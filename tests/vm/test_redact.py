@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from aod.bundle import MANIFEST, read_manifest, read_member
+from aod.bundle import MANIFEST, read_member
+from tests.plain import manifest_in
 from tests.vm.daemon import ALL_ACTIONS, AOD, Daemon, Left, watching
 from tests.vm.lab import SERVED, SHARE, Machine
 
@@ -25,7 +26,7 @@ def test_no_name_of_a_real_mount_is_in_a_redacted_bundle(vm: Machine, tmp_path: 
 
     left = Left(vm, tmp_path)
     (bundle,) = left.bundles
-    manifest = read_manifest(bundle)
+    manifest = manifest_in(bundle)
     found = {
         (name, member)
         for member in [MANIFEST, *manifest["files"]]
