@@ -5,23 +5,20 @@ All of it is blocking: a coroutine calls it through asyncio.to_thread.
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from pydantic import JsonValue
-
 from aod.actions.action import Action, keeps_packets
-from aod.bundle.manifest import ActionResult, Manifest
+from aod.bundle.manifest import Manifest
 from aod.events import Events
 from aod.host import files
 from aod.host.directories import state_directory
 from aod.redact import known
-from aod.redact.manifest import ManifestRedactor
+from aod.redact.manifest import ManifestRedactor, scrubbed, with_sizes
 from aod.redact.namemap import NameMap
 from aod.redact.naming import Naming
-from aod.redact.secrets import Secrets, scrub, scrub_arguments
+from aod.redact.secrets import Secrets
 from aod.redact.texts import Text
 from aod.redact.vocabulary import Vocabulary
 
@@ -30,7 +27,6 @@ log = logging.getLogger(__name__)
 BLOCK_BYTES = 64 << 10
 LONGEST_LINE_BYTES = 1 << 20
 NO_PACKETS = "redact keeps no packets"
-NO_TEXT = "redact keeps text only"
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 
 
@@ -75,14 +71,7 @@ class Scrubber:
 
     def manifest(self, manifest: Manifest) -> Manifest:
         """Return the manifest without secrets in what programs or people wrote."""
-        anomalies = (replace(each, reason=scrub(each.reason)) for each in manifest.anomalies)
-        results = manifest.actions.items()
-        return replace(
-            manifest,
-            anomalies=tuple(anomalies),
-            actions={name: _scrubbed_result(result) for name, result in results},
-            config=_scrubbed(manifest.config),
-        )
+        return scrubbed(manifest)
 
     def bundle(self, manifest: Manifest, raw_fd: int, clean_fd: int) -> Manifest:
         """Move the files; one with a secret in it is written anew."""
@@ -97,7 +86,7 @@ class Scrubber:
                 os.unlink(name, dir_fd=raw_fd)
             else:
                 os.rename(name, name, src_dir_fd=raw_fd, dst_dir_fd=clean_fd)
-        return _with_sizes(self.manifest(manifest), sizes)
+        return with_sizes(scrubbed(manifest), sizes)
 
     def events(self, events: Events) -> Events:
         """Return them as they are."""
@@ -147,7 +136,7 @@ class Redactor:
                         sizes[name] = None
                 os.unlink(name, dir_fd=raw_fd)
             names.save()
-        return _with_sizes(clean, sizes)
+        return with_sizes(clean, sizes)
 
     def events(self, events: Events) -> Events:
         """Return a copy with other names of processes and other users."""
@@ -257,34 +246,3 @@ def _rewrite(file: BinaryIO, target: BinaryIO, change: Callable[[str], str]) -> 
     for block in _blocks(file):
         target.write(change(block).encode(errors="surrogateescape"))
     return target.tell()
-
-
-def _with_sizes(manifest: Manifest, sizes: Mapping[str, int | None]) -> Manifest:
-    """Return the manifest with the sizes of those files that were changed, None of one left out."""
-
-    def changed(result: ActionResult) -> ActionResult:
-        if result.file is None or result.file not in sizes:
-            return result
-        if (size := sizes[result.file]) is None:
-            return replace(result, state="skipped", reason=NO_TEXT, file=None, bytes=0)
-        return replace(result, bytes=size)
-
-    results = manifest.actions.items()
-    return replace(manifest, actions={name: changed(result) for name, result in results})
-
-
-def _scrubbed_result(result: ActionResult) -> ActionResult:
-    return replace(result, reason=scrub(result.reason), stderr=scrub(result.stderr))
-
-
-def _scrubbed(value: JsonValue) -> JsonValue:
-    if isinstance(value, str):
-        return scrub(value)
-    if isinstance(value, dict):
-        return {key: _scrubbed(each) for key, each in value.items()}
-    if isinstance(value, list):
-        arguments = [each for each in value if isinstance(each, str)]
-        if len(arguments) == len(value):
-            return [*scrub_arguments(arguments)]
-        return [_scrubbed(each) for each in value]
-    return value

@@ -1,6 +1,6 @@
-"""Redacts a manifest by its fields: each name at its place, free text as text."""
+"""A manifest without secrets, or without names: by its fields, each name at its place."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -8,9 +8,11 @@ from pydantic import JsonValue
 
 from aod.bundle.manifest import ActionResult, Anomaly, Manifest, Operation, Suppressed
 from aod.redact.naming import Naming
-from aod.redact.secrets import REMOVED
+from aod.redact.secrets import REMOVED, scrub, scrub_arguments
 
 Free: TypeAlias = Callable[[str], str]
+
+NO_TEXT = "redact keeps text only"
 
 # Words of aod's own: nothing of them is a customer's.
 _KEPT = frozenset(
@@ -18,6 +20,32 @@ _KEPT = frozenset(
     tool mode type actions track_commands exclude_commands track_codes exclude_codes per
     """.split()  # noqa: SIM905 - a list of words
 )
+
+
+def scrubbed(manifest: Manifest) -> Manifest:
+    """Return the manifest without secrets in what programs or people wrote."""
+    anomalies = (replace(each, reason=scrub(each.reason)) for each in manifest.anomalies)
+    results = manifest.actions.items()
+    return replace(
+        manifest,
+        anomalies=tuple(anomalies),
+        actions={name: _scrubbed_result(result) for name, result in results},
+        config=_scrubbed(manifest.config),
+    )
+
+
+def with_sizes(manifest: Manifest, sizes: Mapping[str, int | None]) -> Manifest:
+    """Return the manifest with the sizes of those files that were changed, None of one left out."""
+
+    def changed(result: ActionResult) -> ActionResult:
+        if result.file is None or result.file not in sizes:
+            return result
+        if (size := sizes[result.file]) is None:
+            return replace(result, state="skipped", reason=NO_TEXT, file=None, bytes=0)
+        return replace(result, bytes=size)
+
+    results = manifest.actions.items()
+    return replace(manifest, actions={name: changed(result) for name, result in results})
 
 
 class ManifestRedactor:
@@ -103,3 +131,20 @@ class ManifestRedactor:
 
 def _named(name: Callable[[str], str], text: str) -> str:
     return name(text) if text else text
+
+
+def _scrubbed_result(result: ActionResult) -> ActionResult:
+    return replace(result, reason=scrub(result.reason), stderr=scrub(result.stderr))
+
+
+def _scrubbed(value: JsonValue) -> JsonValue:
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, dict):
+        return {key: _scrubbed(each) for key, each in value.items()}
+    if isinstance(value, list):
+        arguments = [each for each in value if isinstance(each, str)]
+        if len(arguments) == len(value):
+            return [*scrub_arguments(arguments)]
+        return [_scrubbed(each) for each in value]
+    return value
