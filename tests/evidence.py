@@ -41,6 +41,7 @@ class LookUps:
         shares: Callable[[Events], Sequence[str]] = lambda events: (),
     ) -> None:
         self.count = 0
+        self.is_unknown = False
         self._look_up = look_up
         self._shares = shares
         known = no_names()
@@ -51,6 +52,10 @@ class LookUps:
         """Count it, and do what the test wants."""
         self.count += 1
         self._look_up(events)
+
+    def has_unknown(self, events: Events) -> bool:
+        """Tell what the test has set."""
+        return self.is_unknown
 
     def shares(self, events: Events) -> Sequence[str]:
         """Return what the test wants."""

@@ -24,6 +24,9 @@ class Names(describe.Names, Protocol):
     def look_up(self, events: Events) -> None:
         """Read anew what could name an id that is not known yet; blocks."""
 
+    def has_unknown(self, events: Events) -> bool:
+        """Tell whether a later look-up could name what is not known yet; never blocks."""
+
     def shares(self, events: Events) -> Sequence[str]:
         """Return each `//server/share` that events belong to, as far as it is known."""
 
@@ -69,6 +72,10 @@ class Evidence:
         """Return the shares of events as far as they are known, without a look-up: never blocks."""
         return self._names.shares(events)
 
+    def is_named(self, anomaly: Anomaly) -> bool:
+        """Tell whether all that could be named of its events has been."""
+        return not self._names.has_unknown(anomaly.events)
+
     def usual_latency_ns(self, anomaly: Anomaly) -> int:
         """Return the median latency of other operations like those of the anomaly."""
         return self._tracer.usual_latency_ns(anomaly.events)
@@ -107,7 +114,10 @@ class _Told:
 
 
 class Account:
-    """The anomalies of one incident in words: only what is new or has changed is described."""
+    """The anomalies of one incident in words: only what is new or has changed is described.
+
+    So is what had an id without a name: a share that reconnects is known only later.
+    """
 
     def __init__(self, evidence: Evidence, config: Config) -> None:
         self._evidence = evidence
@@ -117,7 +127,8 @@ class Account:
     def describe(self, anomaly: Anomaly, repeats: int) -> manifest.Anomaly:
         """Return one of its anomalies in words; blocks."""
         known = self._told.get(anomaly.name)
-        if known and known.anomaly is anomaly and known.repeats == repeats:
+        is_same = known and known.anomaly is anomaly and known.repeats == repeats
+        if known and is_same and self._evidence.is_named(anomaly):
             return known.words
         # Asked once, at the start: later the trouble itself would seem usual.
         usual_ns = (

@@ -98,6 +98,21 @@ def test_what_has_not_changed_is_not_described_again(tmp_path: Path) -> None:
     assert account.describe(first, 1).repeats == 1
 
 
+def test_what_could_not_be_named_is_looked_up_again(tmp_path: Path) -> None:
+    names = LookUps()
+    account = Account(make_evidence(names), make_config(tmp_path))
+    anomaly = make_anomaly()
+    names.is_unknown = True
+
+    account.describe(anomaly, 0)
+    names.is_unknown = False
+    account.describe(anomaly, 0)
+    names.is_unknown = True
+    account.describe(anomaly, 0)
+
+    assert names.count == 2
+
+
 def test_a_limit_of_the_config_is_that_of_the_section(tmp_path: Path) -> None:
     account = Account(make_evidence(), make_config(tmp_path))
 

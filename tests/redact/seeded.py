@@ -280,6 +280,9 @@ def operations() -> Events:
 class Names:
     """What the ids of the operations are called."""
 
+    def has_unknown(self, events: Events) -> bool:
+        return False
+
     def look_up(self, events: Events) -> None:
         """Do nothing: all is known."""
 
