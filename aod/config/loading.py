@@ -22,26 +22,24 @@ from aod.config.problems import Origins, explain, tell
 from aod.config.tree import (
     Audit,
     Cleanup,
-    ErrorAnomaly,
     Guardian,
     Incidents,
-    LatencyAnomaly,
     Metrics,
     Notify,
     Tcpdump,
     Watcher,
 )
-from aod.config.values import Directory, as_directory, is_action
+from aod.config.values import Directory, as_directory
 from aod.config.yamlsource import KeyPath
+from aod.detectors.section import is_action
 from aod.errors import ConfigError
 from aod.host import mounts
 from aod.host.mounts import Mount
 from aod.host.paths import share_problems
 from aod.schema import forget_guesses, number
 
-__all__ = ["Config", "ErrorAnomaly", "LatencyAnomaly", "Loaded", "load", "load_with_sources"]
-
 _SOURCES = "sources"
+NS_PER_S = 1_000_000_000
 
 
 class Config(BaseSettings):
@@ -105,6 +103,11 @@ class Config(BaseSettings):
         if unlisted:
             raise ValidationError.from_exception_data(cls.__name__, unlisted)
         return config
+
+    @property
+    def watch_interval_ns(self) -> int:
+        """Window within which violations are counted."""
+        return round(self.watch_interval_sec * NS_PER_S)
 
     def cooldown_sec(self, name: str) -> float:
         """Return the cooldown of an anomaly: its own, or that of all incidents."""

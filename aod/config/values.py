@@ -1,29 +1,19 @@
 """The kinds of values that a config has, each with its check and the words for what is allowed."""
 
-import errno
 import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator
 
-from aod import smb
-from aod.actions import NAMES, known_names
-from aod.schema import one_of, shown, unique
-from aod.smb import Command
+from aod.schema import shown
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-SHARE = re.compile(r"(\\\\|//)([^/\\]+[/\\][^/\\]+|.*[*].*)|[*].*")
-"""A share as a whole, or with a `*` that may stand for several parts."""
 PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 MAX_PORT = 65_535
 MAX_PATH_CHARS = 1024
 MAX_ARGUMENTS = 64
-COMM_CHARS = 15
-"""What the kernel keeps of a thread's name (TASK_COMM_LEN - 1)."""
-ERRORS = {name: getattr(errno, name) for name in dir(errno) if name.startswith("E")}
-"""Every errno name, second names such as EWOULDBLOCK included, with its positive number."""
 
 
 def _name(value: str) -> str:
@@ -110,72 +100,8 @@ def _command_line(value: Any) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def is_action(value: Any) -> bool:
-    """Return whether an action of that name is built in or installed."""
-    return isinstance(value, str) and (value in NAMES or value in known_names())
-
-
-def _action(value: Any) -> str:
-    if not is_action(value):
-        raise ValueError(one_of(value, known_names()))
-    return str(value)
-
-
-def _share(value: Any) -> str:
-    if not _is_pattern(value) or not SHARE.fullmatch(value.removeprefix("!")):
-        raise ValueError(
-            f"{shown(value)} is not allowed (allowed: //server/share, with * for any text, ? for "
-            "a character and [ab] for one of some; a leading ! excludes)"
-        )
-    return str(value)
-
-
-def _process(value: Any) -> str:
-    if not _is_pattern(value):
-        raise ValueError(
-            f"{shown(value)} is not allowed (allowed: the name of a process, with *, ? and [ab] "
-            "as in a shell; a leading ! excludes)"
-        )
-    name = value.removeprefix("!")
-    if len(name) > COMM_CHARS and not set(name) & set("*?["):
-        raise ValueError(
-            f"{shown(value)} is never met: the kernel keeps {COMM_CHARS} characters of a name "
-            f"(allowed: {name[:COMM_CHARS]!r})"
-        )
-    return str(value)
-
-
-def _is_pattern(value: Any) -> bool:
-    return isinstance(value, str) and value.isprintable() and value.removeprefix("!") != ""
-
-
-def _command(value: Any) -> Command:
-    if isinstance(value, Command):
-        return value
-    if not isinstance(value, str) or value not in Command.__members__:
-        raise ValueError(one_of(value, Command.__members__))
-    return Command[value]
-
-
-def _code(value: Any) -> str:
-    if not isinstance(value, str) or not (value in ERRORS or value in smb.status_codes()):
-        kinds = "an errno name such as EACCES, or a status name such as STATUS_ACCESS_DENIED"
-        raise ValueError(one_of(value, [*ERRORS, *smb.status_codes()], kinds))
-    if value not in ERRORS and smb.status_codes()[value] < smb.LOWEST_ERROR:
-        raise ValueError(f"{value} is no error: the server means success or a notice by it")
-    return value
-
-
 Directory = Annotated[Path, BeforeValidator(as_directory)]
 CommandLine = Annotated[tuple[str, ...], BeforeValidator(_command_line)]
 Address = Annotated[str, BeforeValidator(_address)]
 Textfile = Annotated[Path, BeforeValidator(_textfile)]
 Name = Annotated[str, AfterValidator(_name)]
-Action = Annotated[str, BeforeValidator(_action)]
-Actions = Annotated[tuple[Action, ...], AfterValidator(unique)]
-Shares = Annotated[tuple[Annotated[str, BeforeValidator(_share)], ...], AfterValidator(unique)]
-Processes = Annotated[tuple[Annotated[str, BeforeValidator(_process)], ...], AfterValidator(unique)]
-CommandName = Annotated[
-    Command, BeforeValidator(_command), PlainSerializer(lambda command: command.name)
-]
-Code = Annotated[str, BeforeValidator(_code)]

@@ -5,7 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aod.detectors.detector import Configured, ThirdParty
+    from aod.detectors.detector import Configured
 
 TABLE = {
     "Latency": "aod.detectors.latency",
@@ -28,7 +28,7 @@ def known_types() -> tuple[str, ...]:
 
 
 @cache
-def third_party(kind: str) -> "type[ThirdParty] | None":
+def third_party(kind: str) -> "type[Configured] | None":
     """Return the detector class that an installed package offers for a `type`.
 
     A type of the table is never replaced. Raises whatever the package's import raises.
@@ -38,7 +38,7 @@ def third_party(kind: str) -> "type[ThirdParty] | None":
     if kind in TABLE:
         return None
     for point in entry_points(group=ENTRY_POINT_GROUP, name=kind):
-        found: type[ThirdParty] = point.load()
+        found: type[Configured] = point.load()
         return found
     return None
 

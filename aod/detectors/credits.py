@@ -1,18 +1,17 @@
 """Threads that wait for credits: the requests which the server allows at a time."""
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import Field
 
 from aod import smb
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
+from aod.detectors.section import AnomalySection, acceptable
 from aod.detectors.window import Window
 from aod.detectors.words import Words
 from aod.events import Cause, Events, Flag, Kind
 from aod.smb.filter import Filter
-
-if TYPE_CHECKING:
-    from aod.config.tree import CreditsAnomaly
 
 COUNTED = (
     Cause.CREDITS_AWAITED,
@@ -24,6 +23,15 @@ COUNTED = (
 IN_VAIN = (Cause.CREDITS_TIMEOUT, Cause.CREDITS_INSUFFICIENT)
 
 
+class CreditsAnomaly(AnomalySection):
+    """Threads that wait for credits."""
+
+    type: Literal["Credits"] = Field(description="kind of anomaly")
+    tool: Literal["smbslower"] = Field(default="smbslower", description="view of the tracer")
+    # One thread that copies at full speed waits 10 ms for each request: 100 times a second.
+    acceptable_count: int = acceptable(100)
+
+
 class Credits:
     """Raises when more than `acceptable_count` credit events come within an interval.
 
@@ -31,6 +39,7 @@ class Credits:
     not in vain.
     """
 
+    Section: ClassVar[type[AnomalySection]] = CreditsAnomaly
     words: ClassVar[Words] = Words(noun="credit wait", sort="starved")
 
     def __init__(self, name: str, acceptable_count: int, interval_ns: int) -> None:
@@ -40,9 +49,9 @@ class Credits:
         self._window = Window(acceptable_count, interval_ns)
 
     @classmethod
-    def from_config(cls, name: str, config: "CreditsAnomaly", interval_ns: int) -> Self:
+    def from_config(cls, name: str, section: CreditsAnomaly, interval_ns: int) -> Self:
         """Make the detector that a section of the config asks for."""
-        return cls(name, config.acceptable_count, interval_ns)
+        return cls(name, section.acceptable_count, interval_ns)
 
     def feed(self, events: Events) -> Anomaly | None:
         """Judge a batch; an anomaly holds each credit event once."""

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from aod.detectors.anomaly import Anomaly
+from aod.detectors.section import AnomalySection
 from aod.detectors.words import Words
 from aod.events import Events
 from aod.smb.filter import Filter
@@ -20,22 +21,18 @@ class Detector(Protocol):
 
 
 class Configured(Detector, Protocol):
-    """A detector that a section of the config asks for by its `type`."""
+    """A detector that a section of the config asks for by its `type`.
 
+    One of another package is announced as an entry point of the group `aod.detectors`.
+    """
+
+    Section: ClassVar[type[AnomalySection]]
+    """The keys of its section of the config."""
     words: ClassVar[Words]
 
     @classmethod
-    def from_config(cls, name: str, config: Any, interval_ns: int) -> Self:
-        """Make the detector of the anomaly `name` from its section of the config."""
-
-
-class ThirdParty(Configured, Protocol):
-    """A detector of another package, announced as an entry point of the group `aod.detectors`.
-
-    `Section` is a subclass of aod.config.AnomalySection: the keys of its section of the config.
-    """
-
-    Section: ClassVar[Any]
+    def from_config(cls, name: str, section: Any, interval_ns: int) -> Self:
+        """Make the detector of the anomaly `name` from its section, one of `Section`."""
 
 
 @runtime_checkable

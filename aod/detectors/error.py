@@ -1,19 +1,25 @@
 """Operations that fail."""
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, ValidationInfo, field_validator
 
 from aod import smb
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
+from aod.detectors.section import (
+    ERRORS,
+    AnomalySection,
+    Code,
+    CountedAnomaly,
+    check_excluded,
+    check_tracked,
+)
 from aod.detectors.window import Window
 from aod.detectors.words import Words
 from aod.events import ERRNOS, Events, Flag, Kind
 from aod.smb.filter import ALL_COMMANDS, Filter, StatusVerdict, status_verdict
-
-if TYPE_CHECKING:
-    from aod.config.tree import ErrorAnomaly
 
 UNLISTED = 0xFFFFFFFF
 """Stands for every failure that the status table does not list."""
@@ -22,6 +28,59 @@ LOCAL = (Kind.UNSENT, Kind.CREDIT_WAIT)
 """What fails on this machine: neither by a server's answer nor by its silence."""
 FAILING = (Kind.ABORTED, Kind.UNANSWERED, *LOCAL)
 """What has an errno and no status; that of a TREE_CONNECT is its request's, told with that."""
+
+
+class ErrorAnomaly(CountedAnomaly):
+    """Operations that fail."""
+
+    type: Literal["Error"] = Field(description="kind of anomaly")
+    tool: Literal["smbiosnoop"] = Field(default="smbiosnoop", description="view of the tracer")
+    track_codes: tuple[Code, ...] = Field(
+        default=(), validate_default=True, description="errno and STATUS_ names that count"
+    )
+    exclude_codes: tuple[Code, ...] = Field(
+        default=(), description="errno and STATUS_ names that never count"
+    )
+
+    @field_validator("track_codes")
+    @classmethod
+    def _check_tracked(cls, tracked: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        check_tracked(tracked, info.data.get("mode"))
+        return tracked
+
+    @field_validator("exclude_codes")
+    @classmethod
+    def _check_excluded(cls, excluded: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        check_excluded(excluded, info.data.get("track_codes", ()), info.data.get("mode"))
+        return excluded
+
+    @property
+    def tracked_statuses(self) -> frozenset[int]:
+        """NTSTATUS values that count by name."""
+        return _statuses(self._tracked)
+
+    @property
+    def tracked_errors(self) -> frozenset[int]:
+        """Positive errnos that count by name, whatever status or abort they come from."""
+        return _errors(self._tracked)
+
+    @property
+    def excluded_statuses(self) -> frozenset[int]:
+        """NTSTATUS values that never count."""
+        return _statuses(self._excluded)
+
+    @property
+    def excluded_errors(self) -> frozenset[int]:
+        """Positive errnos that never count."""
+        return _errors(self._excluded)
+
+    @property
+    def _tracked(self) -> tuple[str, ...]:
+        return () if self.mode == "excludeonly" else self.track_codes
+
+    @property
+    def _excluded(self) -> tuple[str, ...]:
+        return self.exclude_codes + (self.track_codes if self.mode == "excludeonly" else ())
 
 
 class Error:
@@ -33,6 +92,7 @@ class Error:
     related request that failed as the one before it does not count.
     """
 
+    Section: ClassVar[type[AnomalySection]] = ErrorAnomaly
     words: ClassVar[Words] = Words(verb="failed", order="first")
 
     def __init__(
@@ -58,18 +118,18 @@ class Error:
         self._window = Window(acceptable_count, interval_ns)
 
     @classmethod
-    def from_config(cls, name: str, config: "ErrorAnomaly", interval_ns: int) -> Self:
+    def from_config(cls, name: str, section: ErrorAnomaly, interval_ns: int) -> Self:
         """Make the detector that a section of the config asks for."""
-        only_tracked = config.mode == "trackonly"
+        only_tracked = section.mode == "trackonly"
         return cls(
             name,
-            _verdict(config, only_tracked),
-            config.tracked_errors if only_tracked else config.excluded_errors,
+            _verdict(section, only_tracked),
+            section.tracked_errors if only_tracked else section.excluded_errors,
             all_but_errors=not only_tracked,
-            skip_secondary=config.mode == "all",
-            acceptable_count=config.acceptable_count,
+            skip_secondary=section.mode == "all",
+            acceptable_count=section.acceptable_count,
             interval_ns=interval_ns,
-            quiet_errors=_quiet_errors(config),
+            quiet_errors=_quiet_errors(section),
         )
 
     def feed(self, events: Events) -> Anomaly | None:
@@ -109,22 +169,30 @@ def _table(errors: frozenset[int], all_but: bool) -> NDArray[np.bool]:
     return table
 
 
-def _quiet_errors(config: "ErrorAnomaly") -> frozenset[int]:
-    return smb.QUIET_ERRORS - config.tracked_errors if config.mode == "all" else frozenset()
+def _quiet_errors(section: ErrorAnomaly) -> frozenset[int]:
+    return smb.QUIET_ERRORS - section.tracked_errors if section.mode == "all" else frozenset()
 
 
-def _verdict(config: "ErrorAnomaly", only_tracked: bool) -> StatusVerdict:
+def _verdict(section: ErrorAnomaly, only_tracked: bool) -> StatusVerdict:
     """Resolve names and modes to what each status means on each command."""
     unlisted = smb.status_error(UNLISTED)
-    failures = unlisted in config.tracked_errors if only_tracked else True
-    failures = failures and unlisted not in config.excluded_errors
+    failures = unlisted in section.tracked_errors if only_tracked else True
+    failures = failures and unlisted not in section.excluded_errors
     commands = {}
     for code, status in smb.statuses().items():
-        quiet = smb.quiet_commands(code) if config.mode == "all" else 0
+        quiet = smb.quiet_commands(code) if section.mode == "all" else 0
         if code >= smb.LOWEST_ERROR:
             commands[code] = 0 if only_tracked else ALL_COMMANDS & ~quiet
-        if code in config.tracked_statuses or status.error in config.tracked_errors:
+        if code in section.tracked_statuses or status.error in section.tracked_errors:
             commands[code] = ALL_COMMANDS if code >= smb.LOWEST_ERROR else 0
-        if code in config.excluded_statuses or status.error in config.excluded_errors:
+        if code in section.excluded_statuses or status.error in section.excluded_errors:
             commands[code] = 0
     return status_verdict(failures, commands)
+
+
+def _statuses(codes: tuple[str, ...]) -> frozenset[int]:
+    return frozenset(smb.status_codes()[code] for code in codes if code not in ERRORS)
+
+
+def _errors(codes: tuple[str, ...]) -> frozenset[int]:
+    return frozenset(ERRORS[code] for code in codes if code in ERRORS)

@@ -1,17 +1,32 @@
 """Requests that are not answered, or wait to be sent, told while they hang."""
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
+from aod.detectors.section import AnomalySection, nanoseconds
 from aod.detectors.words import Words
 from aod.events import Events, Flag
+from aod.schema import number
 from aod.smb.filter import Filter, is_patient
 
-if TYPE_CHECKING:
-    from aod.config.tree import InflightAnomaly
+
+class InflightAnomaly(AnomalySection):
+    """Requests that are not answered."""
+
+    type: Literal["Inflight"] = Field(description="kind of anomaly")
+    tool: Literal["smbslower"] = Field(default="smbslower", description="view of the tracer")
+    threshold_ms: float = number(
+        5000, 1, 86_400_000, "milliseconds", "age from which an open request counts as hanging"
+    )
+
+    @property
+    def threshold_ns(self) -> int:
+        """Age at which a request is told first; at each doubling it is told again."""
+        return nanoseconds(self.threshold_ms)
 
 
 class Inflight:
@@ -21,6 +36,7 @@ class Inflight:
     What waits by nature (CHANGE_NOTIFY, LOCK once pended) and what aod sent never count.
     """
 
+    Section: ClassVar[type[AnomalySection]] = InflightAnomaly
     words: ClassVar[Words] = Words(
         noun="request", verb="open", sort="hung", order="oldest", is_urgent=True, is_open=True
     )
@@ -33,9 +49,9 @@ class Inflight:
         """{what tells a request from any other: age at which it is told again}"""
 
     @classmethod
-    def from_config(cls, name: str, config: "InflightAnomaly", interval_ns: int) -> Self:
+    def from_config(cls, name: str, section: InflightAnomaly, interval_ns: int) -> Self:
         """Make the detector that a section of the config asks for."""
-        return cls(name, config.threshold_ns)
+        return cls(name, section.threshold_ns)
 
     def feed(self, events: Events) -> Anomaly | None:
         """Judge nothing: what has ended does not hang."""

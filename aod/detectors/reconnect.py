@@ -1,18 +1,26 @@
 """Connections that are lost and made anew."""
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
+from aod.detectors.section import AnomalySection, acceptable
 from aod.detectors.window import Window
 from aod.detectors.words import Words
 from aod.events import Cause, Events, Kind
 from aod.smb.filter import Filter
 
-if TYPE_CHECKING:
-    from aod.config.tree import ReconnectAnomaly
+
+class ReconnectAnomaly(AnomalySection):
+    """Connections that are lost and made anew."""
+
+    type: Literal["Reconnect"] = Field(description="kind of anomaly")
+    tool: Literal["smbiosnoop"] = Field(default="smbiosnoop", description="view of the tracer")
+    # A connection in order is lost once in months: each loss is worth a bundle.
+    acceptable_count: int = acceptable(0)
 
 
 class Reconnect:
@@ -22,6 +30,7 @@ class Reconnect:
     reconnect: that loss counts once, as what it came from.
     """
 
+    Section: ClassVar[type[AnomalySection]] = ReconnectAnomaly
     words: ClassVar[Words] = Words(
         noun="connection", verb="lost", sort="lost", order="first", has_process=False
     )
@@ -35,9 +44,9 @@ class Reconnect:
         """Connections of a partial send whose reconnect is to come."""
 
     @classmethod
-    def from_config(cls, name: str, config: "ReconnectAnomaly", interval_ns: int) -> Self:
+    def from_config(cls, name: str, section: ReconnectAnomaly, interval_ns: int) -> Self:
         """Make the detector that a section of the config asks for."""
-        return cls(name, config.acceptable_count, interval_ns)
+        return cls(name, section.acceptable_count, interval_ns)
 
     def feed(self, events: Events) -> Anomaly | None:
         """Judge a batch; an anomaly holds each lost connection once."""

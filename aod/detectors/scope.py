@@ -186,12 +186,12 @@ class TickingScoped(Scoped):
         )
 
 
-def within_scope(make: Callable[[], Detector], config: Keys, names: Names) -> Detector:
+def within_scope(make: Callable[[], Detector], section: Keys, names: Names) -> Detector:
     """Return the detector that `make` makes, held to the scope of its section of the config."""
-    per_share = config.per == "share"
-    if not (config.shares or config.processes or per_share):
+    per_share = section.per == "share"
+    if not (section.shares or section.processes or per_share):
         return make()
-    scope = Scope(config.shares, config.processes, names)
+    scope = Scope(section.shares, section.processes, names)
     kind = TickingScoped if isinstance(make(), Ticking) else Scoped
     return kind(make, scope, per_share)
 

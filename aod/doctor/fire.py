@@ -74,7 +74,7 @@ async def fire(config: Config) -> Shot:
     no anomaly of the config is raised.
     """
     await asyncio.to_thread(smb.statuses)
-    detectors = make_detectors(config, Names())
+    detectors = make_detectors(config.guardian.anomalies, config.watch_interval_ns, Names())
     with await asyncio.to_thread(_load) as tracer:
         for detector in detectors:
             section = config.guardian.anomalies[detector.name]

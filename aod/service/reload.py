@@ -78,10 +78,10 @@ class Reload:
             where = f"aod_output_dir: {config.aod_output_dir}"
             raise ConfigError([f"{where}: another directory needs a restart (restart aod)"])
         await asyncio.to_thread(warm_up, config)
-        lanes = self.detection.prepare(config)
-        wanted = needed(filter_of(lanes))
+        workers = self.detection.prepare(config.guardian.anomalies, config.watch_interval_ns)
+        wanted = needed(filter_of(workers))
         await asyncio.to_thread(self.tracer.set_filter, wanted | self.tracer.wanted)
-        self.judges.start(self.detection.swap(lanes))
+        self.judges.start(self.detection.swap(workers))
         self._change(config)
         try:
             await asyncio.to_thread(self.tracer.set_filter, wanted)

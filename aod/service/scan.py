@@ -23,7 +23,7 @@ class Receiver(Protocol):
 class Judge(Receiver, Protocol):
     """The detectors."""
 
-    def look(self, open_requests: Events) -> None:
+    def tick(self, open_requests: Events) -> None:
         """Take what is open now, shape (n,); never waits."""
 
 
@@ -65,4 +65,4 @@ class Scan:
                 flight = await asyncio.to_thread(self._open_requests.read)
             if flight.given_up.size:
                 self._events.feed(flight.given_up)
-            self._detection.look(flight.open)
+            self._detection.tick(flight.open)

@@ -111,7 +111,9 @@ class Service:
         self.upkeep = Upkeep(self.names)
         self.outcomes = Outcomes()
         self.anomalies = Channel[Anomaly](ANOMALIES, self.outcomes.refused)
-        self.detection = Detection(config, self.names, self.anomalies.send)
+        self.detection = Detection(
+            config.guardian.anomalies, config.watch_interval_ns, self.names, self.anomalies.send
+        )
         self.judges = Judges(self.supervisor, self.detection)
         self.operations = Operations(self.names)
         self.tracer = Follower(needed(self.detection.filter), climb)
@@ -236,7 +238,7 @@ class Service:
         self.audit.record("config", sha256=self.active.config.fingerprint())
         async with self.supervisor as supervisor:
             seeing = [supervisor.start(each) for each in self._seeing()]
-            self.judges.start(lane.component for lane in self.detection.lanes)
+            self.judges.start(self.detection.components)
             incidents = supervisor.start(
                 Component("incidents", without_steps(partial(self.incidents.run, self.anomalies)))
             )

@@ -44,7 +44,9 @@ def measure() -> Native:
         compile_bpf(HERE / "native.bpf.c", programs)
         tracer = Tracer(programs, btf=types)
     with tracer:
-        tracer.set_filter(union(each.filter for each in make_detectors(load(SHIPPED, {}), Names())))
+        config = load(SHIPPED, {})
+        detectors = make_detectors(config.guardian.anomalies, config.watch_interval_ns, Names())
+        tracer.set_filter(union(each.filter for each in detectors))
         feed = Feed(tracer)
         hot_ns = [feed.spent_ns(HOT_REQUESTS) / HOT_REQUESTS for _ in range(HOT_ROUNDS)]
         spaced_ns = _spaced(feed)

@@ -17,7 +17,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from aod.config import Config, check_output_dir, load, load_with_sources
-from aod.config.tree import ErrorAnomaly, LatencyAnomaly
+from aod.detectors.error import ErrorAnomaly
+from aod.detectors.latency import LatencyAnomaly
 from aod.errors import ConfigError
 from aod.host.mounts import parse
 from aod.schema import MAX_GUESSES

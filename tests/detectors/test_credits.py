@@ -3,9 +3,8 @@ from typing import Any
 
 import pytest
 
-from aod.config.tree import CreditsAnomaly
 from aod.detectors.anomaly import AnomalyType
-from aod.detectors.credits import Credits
+from aod.detectors.credits import Credits, CreditsAnomaly
 from aod.events import Cause, Events, Flag, Kind
 from tests.events import MS, SECOND, make
 

@@ -3,8 +3,7 @@ from typing import Any
 
 import pytest
 
-from aod.config.tree import ErrorAnomaly
-from aod.detectors.error import Error
+from aod.detectors.error import Error, ErrorAnomaly
 from aod.events import Cause, Flag, Kind
 from aod.smb import Command
 from aod.smb.filter import ALL_COMMANDS, StatusVerdict, fill_errors, status_verdict

@@ -2,9 +2,8 @@ from typing import Any
 
 import pytest
 
-from aod.config.tree import InflightAnomaly
 from aod.detectors.anomaly import Anomaly, AnomalyType
-from aod.detectors.inflight import Inflight
+from aod.detectors.inflight import Inflight, InflightAnomaly
 from aod.events import Events, Flag, Kind, join
 from aod.smb import Command
 from tests.events import MS, SECOND, make

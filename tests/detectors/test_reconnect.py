@@ -2,9 +2,8 @@ from typing import Any
 
 import pytest
 
-from aod.config.tree import ReconnectAnomaly
 from aod.detectors.anomaly import AnomalyType
-from aod.detectors.reconnect import Reconnect
+from aod.detectors.reconnect import Reconnect, ReconnectAnomaly
 from aod.events import Cause, Events, Kind
 from tests.events import SECOND, make
 

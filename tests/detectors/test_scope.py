@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from aod.config.tree import ErrorAnomaly, InflightAnomaly
 from aod.detectors.anomaly import AnomalyType
 from aod.detectors.detector import Detector, Ticking
-from aod.detectors.error import Error
-from aod.detectors.inflight import Inflight
+from aod.detectors.error import Error, ErrorAnomaly
+from aod.detectors.inflight import Inflight, InflightAnomaly
 from aod.detectors.scope import MAX_SHARES, OTHERS, Scope, within_scope
 from aod.events import Events, Kind, empty, join
 from tests.events import SECOND, make

@@ -39,7 +39,7 @@ def watching(path: Path, *sections: dict[str, Any]) -> Config:
 @pytest.mark.parametrize("section", ANOMALIES.values(), ids=ANOMALIES)
 def test_enough_of_one_sample_raise_the_anomaly(tmp_path: Path, section: dict[str, Any]) -> None:
     config = watching(tmp_path, section)
-    (detector,) = make_detectors(config, Names())
+    (detector,) = make_detectors(config.guardian.anomalies, config.watch_interval_ns, Names())
 
     found = [
         fire._judge(detector, join(*[sample] * 3))

@@ -35,7 +35,7 @@ from pathlib import Path
 
 async def main():
     config = load(Path(sys.argv[1]), {})
-    (detector,) = make_detectors(config, Names())
+    (detector,) = make_detectors(config.guardian.anomalies, config.watch_interval_ns, Names())
     events = empty(3)
     events["kind"], events["latency_ns"] = 1, 150_000_000
     events["time_ns"], events["pid"] = [1, 2, 3], [7, 8, 9]

@@ -100,7 +100,7 @@ async def test_a_stack_that_cannot_be_read_does_not_hold_the_anomaly_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     locked = threading.Event()
-    monkeypatch.setattr(detection, "LOOK_S", 0.05)
+    monkeypatch.setattr(detection, "LOOKUP_S", 0.05)
     monkeypatch.setattr(tasks, "waiting_for", lambda events: locked.wait(20))
     tracer.sent_ns -= 6000 * MS
 

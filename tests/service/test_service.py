@@ -22,7 +22,7 @@ from aod.bundle import Bundle, OutputDirectory
 from aod.bundle.manifest import Manifest
 from aod.commands.run import told as told_failure
 from aod.detectors.anomaly import Anomaly
-from aod.detectors.detection import Recipe
+from aod.detectors.detection import DetectorSpec
 from aod.detectors.detector import Detector
 from aod.errors import BundleError, SurroundingsError
 from aod.events import Events, Kind
@@ -350,15 +350,15 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def break_detector(monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> None:
     """Have the detector of a name fail for so many batches."""
-    make, left = Recipe.make, [times]
+    make, left = DetectorSpec.make, [times]
 
-    def made(recipe: Recipe, names: Names) -> Detector:
-        if recipe.name != name or not left[0]:
-            return make(recipe, names)
+    def made(spec: DetectorSpec, names: Names) -> Detector:
+        if spec.name != name or not left[0]:
+            return make(spec, names)
         left[0] -= 1
         return Broken()
 
-    monkeypatch.setattr(Recipe, "make", made)
+    monkeypatch.setattr(DetectorSpec, "make", made)
 
 
 async def test_a_detector_that_raises_five_times_ends_the_service_and_is_told(
