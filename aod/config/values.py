@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
+from aod.detectors import AnomalyType
 from aod.schema import shown
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -22,7 +23,7 @@ def _name(value: str) -> str:
             f"{shown(value)} is not allowed as a name (allowed: a small letter, then small "
             "letters, digits, _ and -, at most 32)"
         )
-    if value == "manual":
+    if value == AnomalyType.MANUAL:
         raise ValueError("'manual' is taken by `aod collect` (allowed: another name)")
     return value
 

@@ -1,19 +1,37 @@
 """The detectors, by the `type` that the config names them with."""
 
+import enum
 import importlib
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from aod.detectors.detector import Configured
 
+
+class AnomalyType(enum.StrEnum):
+    """The kinds of trouble, a line for each detector of aod's own; `manual` has none.
+
+    A kind is the detector's `type` in lower case. It stands in manifests and in the journal,
+    and it is the name of the detector's module.
+    """
+
+    LATENCY = "latency"
+    ERROR = "error"
+    INFLIGHT = "inflight"
+    RECONNECT = "reconnect"
+    CREDITS = "credits"
+    MANUAL = "manual"
+
+
 TABLE = {
-    "Latency": "aod.detectors.latency",
-    "Error": "aod.detectors.error",
-    "Inflight": "aod.detectors.inflight",
-    "Reconnect": "aod.detectors.reconnect",
-    "Credits": "aod.detectors.credits",
+    kind.capitalize(): f"aod.detectors.{kind}"
+    for kind in AnomalyType
+    if kind is not AnomalyType.MANUAL
 }
+"""{type: the module whose class of that name is the detector}"""
 
 ENTRY_POINT_GROUP = "aod.detectors"
 """Where an installed package announces a detector of its own: TYPE = "module:class"."""
@@ -21,33 +39,49 @@ ENTRY_POINT_GROUP = "aod.detectors"
 
 def known_types() -> tuple[str, ...]:
     """Return the types of TABLE followed by those of installed third-party detectors."""
-    from importlib.metadata import entry_points  # 20 ms: not paid by every command
-
-    added = {point.name for point in entry_points(group=ENTRY_POINT_GROUP)}
-    return tuple(TABLE) + tuple(sorted(added - TABLE.keys()))
+    return tuple(TABLE) + tuple(sorted(_installed()))
 
 
 @cache
-def third_party(kind: str) -> "type[Configured] | None":
+def third_party(type_name: str) -> "type[Configured] | None":
     """Return the detector class that an installed package offers for a `type`.
 
-    A type of the table is never replaced. Raises whatever the package's import raises.
+    Raises whatever the package's import raises.
     """
-    from importlib.metadata import entry_points
-
-    if kind in TABLE:
+    if type_name in TABLE:
         return None
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=kind):
-        found: type[Configured] = point.load()
-        return found
-    return None
+    point = _installed().get(type_name)
+    found: type[Configured] | None = point.load() if point else None
+    return found
 
 
-def load(kind: str) -> "type[Configured]":
-    """Return the detector class of a config `type`, which a checked config has."""
-    if kind not in TABLE:
-        found = third_party(kind)
+def load(type_name: str) -> "type[Configured]":
+    """Return the detector class of a `type`, which a checked config has."""
+    if type_name not in TABLE:
+        found = third_party(type_name)
         assert found
         return found
-    detector: type[Configured] = getattr(importlib.import_module(TABLE[kind]), kind)
+    module = importlib.import_module(TABLE[type_name])
+    detector: type[Configured] = getattr(module, type_name)
     return detector
+
+
+def of_kind(kind: str) -> "type[Configured] | None":
+    """Return the detector class of a kind of anomaly, None where nobody offers one.
+
+    Raises whatever a third party's import raises.
+    """
+    if kind.capitalize() in TABLE:
+        return load(kind.capitalize())
+    types = [type_name for type_name in _installed() if type_name.lower() == kind]
+    return third_party(types[0]) if types else None
+
+
+def _installed() -> "dict[str, EntryPoint]":
+    """Return third-party detectors by type; none takes the place or the kind of aod's own."""
+    from importlib.metadata import entry_points  # 20 ms: not paid by every command
+
+    kinds = frozenset[str](AnomalyType)
+    points = entry_points(group=ENTRY_POINT_GROUP)
+    return {point.name: point for point in points if point.name.lower() not in kinds}
+

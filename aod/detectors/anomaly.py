@@ -1,12 +1,12 @@
 """What a detector finds: the anomaly and its evidence."""
 
-import enum
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aod.detectors import AnomalyType as AnomalyType
 from aod.detectors.words import words_of
 from aod.events import Events, empty, join
 from aod.host.threads import MAX_TASKS, Tasks
@@ -18,21 +18,12 @@ MAX_REASONS = 5
 BETWEEN_REASONS = "; "
 
 
-class AnomalyType(enum.StrEnum):
-    """The kinds of trouble."""
-
-    LATENCY = "latency"
-    ERROR = "error"
-    INFLIGHT = "inflight"
-    RECONNECT = "reconnect"
-    CREDITS = "credits"
-    MANUAL = "manual"
-
-
 @dataclass(frozen=True, slots=True)
 class Anomaly:
     """One finding, with its evidence.
 
+    `anomaly` is its kind: an AnomalyType, or the `type` of another package's detector in lower
+    case.
     `timestamp` is nanoseconds since the epoch when it was raised (0 until the service has
     stamped it: a detector reads no clock); `raised_ns` is the same in CLOCK_MONOTONIC.
     `count` violations were found within windows of `window_ns`; `events` holds the violating
@@ -40,7 +31,7 @@ class Anomaly:
     wait for some of them. `shares` has those whose own count raised it, where each has one.
     """
 
-    anomaly: AnomalyType
+    anomaly: str
     name: str
     raised_ns: int
     timestamp: int = 0

@@ -1,8 +1,14 @@
 """What is said of a kind of anomaly, and how its evidence is to be read."""
 
+import logging
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, TypeAlias
+
+from aod import detectors
+from aod.detectors import AnomalyType
+
+log = logging.getLogger(__name__)
 
 Order: TypeAlias = Literal["worst", "first", "oldest"]
 """Which of its operations are shown: the slowest, the first of each outcome, the oldest."""
@@ -29,19 +35,19 @@ class Words:
     has_process: bool = True
 
 
-MANUAL = "manual"
-"""The kind of a bundle that somebody asked for: no detector has it."""
+MANUAL = Words(noun="request", verb="open", sort="asked", order="oldest")
+PLAIN = Words()
+"""Of a kind that no installed detector has, or whose detector brings none."""
 
 
 @cache
 def words_of(kind: str) -> Words:
-    """Return the words of a kind, plain ones for a kind that no installed detector has."""
-    from aod import detectors  # imports a detector only once its words are wanted
-
-    if kind == MANUAL:
-        return Words(noun="request", verb="open", sort="asked", order="oldest")
-    for name in detectors.TABLE:
-        if name.lower() == kind:
-            found: Words = detectors.load(name).words
-            return found
-    return Words()
+    """Return the words of a kind; what keeps a third party from saying its own is logged."""
+    if kind == AnomalyType.MANUAL:
+        return MANUAL
+    try:
+        words = getattr(detectors.of_kind(kind), "words", None)
+    except Exception as error:  # a third party's code: whatever it raises
+        log.warning("the detector of an anomaly cannot be loaded kind=%s: %r", kind, error)
+        return PLAIN
+    return words if isinstance(words, Words) else PLAIN

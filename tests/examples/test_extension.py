@@ -65,7 +65,7 @@ def write_config(folder: Path, **crowd: Any) -> Path:
     plain = {
         "aod_output_dir": str(folder / "out"),
         "min_free_mb": 0,
-        "guardian": {"anomalies": {"crowd": CROWD | crowd}},
+        "guardian": {"anomalies": {"slow-crowd": CROWD | crowd}},
         "watcher": {"actions": ["pressure"], "post_trigger_sec": 0},
     }
     config.write_text(json.dumps(plain))
@@ -87,7 +87,7 @@ def test_its_types_are_known_once_it_is_installed(
 
     assert (there.returncode, there.stderr) == (0, "")
     assert without.returncode == 2
-    assert "crowd.type: 'Crowd' is not allowed" in without.stderr
+    assert "slow-crowd.type: 'Crowd' is not allowed" in without.stderr
     assert "'pressure' is not allowed" in without.stderr
 
 
@@ -103,6 +103,13 @@ def test_its_keys_are_checked_as_those_of_aod_are(
     assert "treshold_ms: Extra inputs are not permitted" in found.stderr
 
 
+def test_its_kind_has_its_own_words(environment: dict[str, str]) -> None:
+    code = "from aod.detectors.words import words_of; print(words_of('crowd').verb)"
+
+    assert aod(environment, "-c", code).stdout == "slow at the same time\n"
+    assert aod(dict(os.environ), "-c", code).stdout == "counted\n"
+
+
 def test_its_anomaly_becomes_a_bundle_with_what_its_action_keeps(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -111,7 +118,8 @@ def test_its_anomaly_becomes_a_bundle_with_what_its_action_keeps(
     assert done.stderr == ""
     bundle = Path(done.stdout.strip())
     manifest = manifest_in(bundle)
-    assert (manifest["trigger"], manifest["anomalies"][0]["count"]) == ("crowd", 3)
+    (anomaly,) = manifest["anomalies"]
+    assert (manifest["trigger"], anomaly["anomaly"], anomaly["count"]) == ("slow-crowd", "crowd", 3)
     result = manifest["actions"]["pressure"]
     if result["state"] == "ok":
         assert read_member(bundle, "pressure.txt").startswith(b"# cpu\nsome avg10=")

@@ -5,12 +5,15 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from aod.config import AnomalySection, count, number
-from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
+from aod.detectors.anomaly import Anomaly, keep_evidence
+from aod.detectors.section import AnomalySection, nanoseconds
+from aod.detectors.words import Words
 from aod.events import COMMANDS, Events, Flag, Kind, empty, join
+from aod.schema import count, number
 from aod.smb.filter import Filter, is_patient
 
-NS_PER_MS = 1_000_000
+KIND = "crowd"
+"""What the manifest calls it: the `type` in lower case."""
 
 
 class CrowdSection(AnomalySection):
@@ -28,6 +31,7 @@ class Crowd:
     """Raises when more than `acceptable_processes` processes are slow within an interval."""
 
     Section: ClassVar[type[AnomalySection]] = CrowdSection
+    words: ClassVar[Words] = Words(verb="slow at the same time", sort="slow")
 
     def __init__(
         self, name: str, threshold_ns: int, acceptable_processes: int, interval_ns: int
@@ -40,10 +44,10 @@ class Crowd:
         self._recent = empty()
 
     @classmethod
-    def from_config(cls, name: str, config: CrowdSection, interval_ns: int) -> Self:
+    def from_config(cls, name: str, section: CrowdSection, interval_ns: int) -> Self:
         """Make the detector of a section of the config."""
-        threshold_ns = round(config.threshold_ms * NS_PER_MS)
-        return cls(name, threshold_ns, config.acceptable_processes, interval_ns)
+        threshold_ns = nanoseconds(section.threshold_ms)
+        return cls(name, threshold_ns, section.acceptable_processes, interval_ns)
 
     def feed(self, events: Events) -> Anomaly | None:
         """Judge a batch; what raises is told once, with the slow operations of all of them."""
@@ -59,7 +63,7 @@ class Crowd:
             return None
         self._recent = empty()
         return Anomaly(
-            AnomalyType.LATENCY,
+            KIND,
             self.name,
             int(newest_ns),
             count=recent.size,
