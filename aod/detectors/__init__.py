@@ -84,4 +84,3 @@ def _installed() -> "dict[str, EntryPoint]":
     kinds = frozenset[str](AnomalyType)
     points = entry_points(group=ENTRY_POINT_GROUP)
     return {point.name: point for point in points if point.name.lower() not in kinds}
-

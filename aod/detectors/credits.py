@@ -53,6 +53,12 @@ class Credits:
         """Make the detector that a section of the config asks for."""
         return cls(name, section.acceptable_count, interval_ns)
 
+    @classmethod
+    def sample(cls, section: CreditsAnomaly, operation: Events) -> Events:
+        """Return waits for credits that ended well."""
+        operation["kind"], operation["cause"] = Kind.CREDIT_WAIT, Cause.CREDITS_AWAITED
+        return np.repeat(operation, section.acceptable_count + 1)
+
     def feed(self, events: Events) -> Anomaly | None:
         """Judge a batch; an anomaly holds each credit event once."""
         counted = (events["kind"] == Kind.CREDIT_WAIT) & np.isin(events["cause"], COUNTED)

@@ -36,6 +36,23 @@ class Configured(Detector, Protocol):
 
 
 @runtime_checkable
+class Sampled(Protocol):
+    """A detector's class that knows best what `aod doctor --fire` has to make up for it.
+
+    Without `sample` that follows from the detector's filter: one operation that the kernel
+    would send for it, `acceptable_count` of its section and one more times.
+    """
+
+    @classmethod
+    def sample(cls, section: Any, operation: Events) -> Events:
+        """Return operations that raise the anomaly of a section, shape (n,).
+
+        They are made from `operation`, shape (1,), which may be changed: one that aod doctor
+        completed just now, in a millisecond and without a failure.
+        """
+
+
+@runtime_checkable
 class Ticking(Detector, Protocol):
     """A detector that wants to see what has not ended yet, each `watch_interval_sec`."""
 

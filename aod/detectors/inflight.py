@@ -9,8 +9,9 @@ from pydantic import Field
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.section import AnomalySection, nanoseconds
 from aod.detectors.words import Words
-from aod.events import Events, Flag
+from aod.events import Events, Flag, Kind
 from aod.schema import number
+from aod.smb import Command
 from aod.smb.filter import Filter, is_patient
 
 
@@ -52,6 +53,13 @@ class Inflight:
     def from_config(cls, name: str, section: InflightAnomaly, interval_ns: int) -> Self:
         """Make the detector that a section of the config asks for."""
         return cls(name, section.threshold_ns)
+
+    @classmethod
+    def sample(cls, section: InflightAnomaly, operation: Events) -> Events:
+        """Return a request that hangs."""
+        operation["kind"], operation["command"] = Kind.UNANSWERED, Command.SMB2_CREATE
+        operation["latency_ns"] = section.threshold_ns
+        return operation
 
     def feed(self, events: Events) -> Anomaly | None:
         """Judge nothing: what has ended does not hang."""

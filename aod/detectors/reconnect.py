@@ -48,6 +48,12 @@ class Reconnect:
         """Make the detector that a section of the config asks for."""
         return cls(name, section.acceptable_count, interval_ns)
 
+    @classmethod
+    def sample(cls, section: ReconnectAnomaly, operation: Events) -> Events:
+        """Return connections that are lost."""
+        operation["kind"], operation["cause"] = Kind.RECONNECT, Cause.RECONNECT
+        return np.repeat(operation, section.acceptable_count + 1)
+
     def feed(self, events: Events) -> Anomaly | None:
         """Judge a batch; an anomaly holds each lost connection once."""
         reconnects = events[events["kind"] == Kind.RECONNECT]

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,18 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aod import smb
+from aod import detectors, smb
 from aod.clock import wall_offset_ns
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detection import make_detectors
-from aod.detectors.detector import Detector, Ticking
+from aod.detectors.detector import Detector, Sampled, Ticking
+from aod.detectors.section import AnomalySection
 from aod.errors import SurroundingsError, TracerError
-from aod.events import Cause, Count, Events, Kind, empty, join
+from aod.events import Count, Events, Kind, empty, join
 from aod.incidents.evidence import Evidence
 from aod.incidents.unwatched import Lost, NoTracer
 from aod.smb import Command
-from aod.smb.filter import NEVER, event_thresholds_ns
+from aod.smb.filter import NEVER, Filter, event_thresholds_ns
 from aod.smb.names import Names
 from aod.smb.probes import LADDER
 from aod.tracer import needs
@@ -37,7 +39,6 @@ REASON = "synthetic, made by aod doctor --fire; no operation was slow or failed"
 WITHOUT_TYPES = LADDER[1]
 GENERATOR = "generate"
 RING_S = 10.0
-CAUSES = {Kind.RECONNECT: Cause.RECONNECT, Kind.CREDIT_WAIT: Cause.CREDITS_AWAITED}
 FAILURE_NS = 1_000_000
 DENIED = 0xC0000022
 
@@ -74,13 +75,12 @@ async def fire(config: Config) -> Shot:
     no anomaly of the config is raised.
     """
     await asyncio.to_thread(smb.statuses)
-    detectors = make_detectors(config.guardian.anomalies, config.watch_interval_ns, Names())
+    sections = config.guardian.anomalies
+    made = make_detectors(sections, config.watch_interval_ns, Names())
     with await asyncio.to_thread(_load) as tracer:
-        for detector in detectors:
-            section = config.guardian.anomalies[detector.name]
-            for template in samples(detector, section):
-                count = 1 + getattr(section, "acceptable_count", 0)
-                events = await _through_ring(tracer, template, count)
+        for detector in made:
+            for sample in samples(detector, sections[detector.name]):
+                events = await _through_ring(tracer, sample)
                 if anomaly := _judge(detector, events):
                     lost = Lost({"events": tracer.counts()[Count.LOST]})
                     tracing, detection = NoTracer(libbpf_version()), OneDetector(detector)
@@ -94,9 +94,19 @@ async def fire(config: Config) -> Shot:
     )
 
 
-def samples(detector: Detector, section: Any) -> Iterator[Events]:
-    """Yield made-up operations, shape (1,), to which a detector may object, if there are many."""
-    wanted = detector.filter
+def samples(detector: Detector, section: AnomalySection) -> Iterator[Events]:
+    """Yield made-up operations, shape (n,), one batch after the other that may raise an anomaly."""
+    detector_class = detectors.load(section.type)
+    if isinstance(detector_class, Sampled):
+        yield detector_class.sample(section, _operation(latency_ns=FAILURE_NS))
+        return
+    count = 1 + getattr(section, "acceptable_count", 0)
+    for operation in _passing(detector.filter):
+        yield np.repeat(operation, count)
+
+
+def _passing(wanted: Filter) -> Iterator[Events]:
+    """Yield an operation, shape (1,), for each reason that a filter has to let one through."""
     thresholds_ns = wanted.thresholds_ns[0]
     if thresholds_ns.min() != NEVER:
         command = int(thresholds_ns.argmin())
@@ -109,10 +119,7 @@ def samples(detector: Detector, section: Any) -> Iterator[Events]:
     for number in np.flatnonzero(wanted.errors).tolist()[:1]:
         yield _operation(kind=Kind.UNSENT, error=-number)
     for kind in sorted(wanted.kinds):
-        yield _operation(kind=kind, cause=CAUSES.get(kind, 0), latency_ns=FAILURE_NS)
-    if isinstance(detector, Ticking):
-        age_ns = getattr(section, "threshold_ns", 0)
-        yield _operation(kind=Kind.UNANSWERED, command=Command.SMB2_CREATE, latency_ns=age_ns)
+        yield _operation(kind=kind, latency_ns=FAILURE_NS)
 
 
 def _operation(**fields: Any) -> Events:
@@ -139,25 +146,28 @@ def _load() -> Tracer:
         ) from error
 
 
-async def _through_ring(tracer: Tracer, template: Events, count: int) -> Events:
-    """Have the kernel send an operation `count` times, and return what comes out."""
+async def _through_ring(tracer: Tracer, operations: Events) -> Events:
+    """Have the kernel send operations, like ones at once, and return what comes out."""
     came = [empty()]
     done = asyncio.Event()
 
     def keep(events: Events) -> None:
         came.append(events)
-        if sum(batch.size for batch in came) >= count:
+        if sum(batch.size for batch in came) >= operations.size:
             done.set()
 
-    context = count.to_bytes(8, sys.byteorder) + template.tobytes()
     try:
         async with asyncio.timeout(RING_S), asyncio.TaskGroup() as group:
             watching = group.create_task(tracer.ring.watch(keep), name="ring")
-            await asyncio.to_thread(tracer.run, GENERATOR, context)
+            for operation, times in Counter(map(np.void.tobytes, operations)).items():
+                context = times.to_bytes(8, sys.byteorder) + operation
+                await asyncio.to_thread(tracer.run, GENERATOR, context)
             await done.wait()
             watching.cancel()
     except TimeoutError as error:
-        raise SurroundingsError(f"of {count} operations not all came out of the ring") from error
+        raise SurroundingsError(
+            f"of {operations.size} operations not all came out of the ring"
+        ) from error
     return join(*came)
 
 

@@ -48,6 +48,22 @@ asyncio.run(main())
 """
 
 
+FIRE = """
+import sys
+from aod.config import load
+from aod.detectors.detection import make_detectors
+from aod.doctor.fire import samples
+from aod.smb.names import Names
+from pathlib import Path
+
+config = load(Path(sys.argv[1]), {})
+(detector,) = make_detectors(config.guardian.anomalies, config.watch_interval_ns, Names())
+(sample,) = samples(detector, config.guardian.anomalies[detector.name])
+found = detector.feed(sample)
+print(found.name, found.anomaly, found.count)
+"""
+
+
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a Python needs to find the package."""
@@ -108,6 +124,12 @@ def test_its_kind_has_its_own_words(environment: dict[str, str]) -> None:
 
     assert aod(environment, "-c", code).stdout == "slow at the same time\n"
     assert aod(dict(os.environ), "-c", code).stdout == "counted\n"
+
+
+def test_doctor_knows_what_to_make_up_for_it(environment: dict[str, str], tmp_path: Path) -> None:
+    done = aod(environment, "-c", FIRE, write_config(tmp_path))
+
+    assert (done.stdout, done.stderr) == ("slow-crowd crowd 3\n", "")
 
 
 def test_its_anomaly_becomes_a_bundle_with_what_its_action_keeps(

@@ -49,6 +49,14 @@ class Crowd:
         threshold_ns = nanoseconds(section.threshold_ms)
         return cls(name, threshold_ns, section.acceptable_processes, interval_ns)
 
+    @classmethod
+    def sample(cls, section: CrowdSection, operation: Events) -> Events:
+        """Return what `aod doctor --fire` makes up: slow operations of enough processes."""
+        operation["latency_ns"] = nanoseconds(section.threshold_ms)
+        operations = np.repeat(operation, section.acceptable_processes + 1)
+        operations["pid"] += np.arange(operations.size, dtype=np.uint32)
+        return operations
+
     def feed(self, events: Events) -> Anomaly | None:
         """Judge a batch; what raises is told once, with the slow operations of all of them."""
         slow = (events["kind"] == Kind.COMPLETED) & (events["latency_ns"] >= self._threshold_ns)
