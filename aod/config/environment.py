@@ -1,11 +1,18 @@
-"""`AOD_*` environment variables as config values: `__` goes one level down, lists are JSON."""
+"""`AOD_*` environment variables as config values: `__` goes one level down, lists are JSON.
+
+The source of pydantic-settings does not serve. It asks for the variables of the keys that it
+knows, so that a misspelt one is never seen; below a name of the user's choice (an anomaly's) it
+leaves `50` a text; it ends at the first value that is no JSON; and it does not say which
+variable a value came from.
+"""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from aod.config.yamlsource import KeyPath
+from pydantic import JsonValue
+
+from aod.config.yamlsource import KeyPath, Values
 
 PREFIX = "AOD_"
 NOT_CONFIG = frozenset({"AOD_LOG_LEVEL"})
@@ -17,20 +24,21 @@ SHORT_FORMS: Mapping[str, KeyPath] = {"AOD_OUTPUT_DIR": ("aod_output_dir",)}
 class Overrides:
     """What the environment says: `variables` has the variable of every value it sets."""
 
-    values: dict[str, Any] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
     variables: dict[KeyPath, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
-    def put(self, variable: str, path: KeyPath, value: Any) -> None:
+    def put(self, variable: str, path: KeyPath, value: JsonValue) -> None:
         """Set a value; a variable on a level below one that holds no section is a problem."""
         place = self.values
         for part in path[:-1]:
-            place = place.setdefault(str(part), {})
-            if not isinstance(place, dict):
+            below = place.setdefault(str(part), {})
+            if not isinstance(below, dict):
                 self.problems.append(
                     f"{variable}: contradicts the variable for {str(part).upper()}"
                 )
                 return
+            place = below
         place[str(path[-1])] = value
         self.variables[path] = variable
 
@@ -47,6 +55,17 @@ def read(environ: Mapping[str, str]) -> Overrides:
         else:
             overrides.put(variable, path, _value(environ[variable]))
     return overrides
+
+
+def merged(values: Values, over: Values) -> Values:
+    """Return values with those of `over` in their place; of two sections, key by key."""
+    result = dict(values)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            value = merged(below, value)
+        result[key] = value
+    return result
 
 
 def variable_of(path: KeyPath) -> str:
@@ -70,9 +89,10 @@ def _refusal(variable: str) -> str:
     return f"{variable}: unknown variable, did you mean {variable_of(path)!r}?"
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> JsonValue:
     """Read `50`, `true` and `["dmesg"]` as JSON, and what is not JSON as text."""
     try:
-        return json.loads(text)
+        value: JsonValue = json.loads(text)
+        return value
     except (ValueError, RecursionError):
         return text

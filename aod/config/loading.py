@@ -5,16 +5,16 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic_core import InitErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
+from pydantic import (
+    Field,
+    JsonValue,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
 )
+from pydantic_core import InitErrorDetails
 
 from aod.actions import known_names
 from aod.config import environment, metrics, outputdir, program, yamlsource
@@ -30,24 +30,19 @@ from aod.config.tree import (
     Watcher,
 )
 from aod.config.values import Directory, as_directory
-from aod.config.yamlsource import KeyPath
+from aod.config.yamlsource import KeyPath, Values
 from aod.detectors.section import is_action
 from aod.errors import ConfigError
 from aod.host import mounts
 from aod.host.mounts import Mount
 from aod.host.paths import share_problems
-from aod.schema import forget_guesses, number
+from aod.schema import Section, forget_guesses, number
 
-_SOURCES = "sources"
 NS_PER_S = 1_000_000_000
 
 
-class Config(BaseSettings):
+class Config(Section):
     """The whole config, checked and immutable."""
-
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, case_sensitive=True
-    )
 
     watch_interval_sec: float = number(
         1, 0.1, 60, "seconds", "window within which violations are counted"
@@ -76,24 +71,9 @@ class Config(BaseSettings):
     notify: Notify = Field(default=Notify(), description="who is told of each bundle")
     metrics: Metrics = Field(default=Metrics(), description="numbers for Prometheus")
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *_: PydanticBaseSettingsSource,
-        **__: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what `load` hands over, or plain arguments: os.environ is never read here."""
-        assert isinstance(init_settings, InitSettingsSource)
-        handed: tuple[PydanticBaseSettingsSource, ...] = init_settings.init_kwargs.get(
-            _SOURCES, (init_settings,)
-        )
-        return handed
-
     @model_validator(mode="wrap")
     @classmethod
-    def _check_actions(cls, values: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
+    def _check_actions(cls, values: object, build: ModelWrapValidatorHandler[Self]) -> Self:
         """Check actions against `watcher.actions` even where other values are wrong."""
         unlisted = [_detail(path, message) for path, message in _unlisted_actions(values)]
         try:
@@ -115,18 +95,18 @@ class Config(BaseSettings):
         own_s = anomaly.cooldown_sec if anomaly else None
         return self.incidents.cooldown_sec if own_s is None else own_s
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> Values:
         """Return the effective config as JSON values; whole numbers are ints."""
-        plain: dict[str, Any] = _whole(self.model_dump(mode="json"))
-        return plain
+        return {key: _whole(value) for key, value in self.model_dump(mode="json").items()}
 
-    def kept(self) -> dict[str, Any]:
+    def kept(self) -> Values:
         """Return what of it stands in a bundle: an argument of `notify.command` may be a secret."""
-        plain = self.plain()
-        program, *arguments = plain["notify"]["command"] or [""]
-        if arguments:
-            plain["notify"]["command"] = [program, f"{len(arguments)} arguments left out"]
-        return plain
+        program, *arguments = self.notify.command or ("",)
+        if not arguments:
+            return self.plain()
+        shown = (program, f"{len(arguments)} arguments left out")
+        notify = self.notify.model_copy(update={"command": shown})
+        return self.model_copy(update={"notify": notify}).plain()
 
     def fingerprint(self) -> str:
         """Return the SHA-256, in hex, of the canonical JSON of the effective config."""
@@ -141,7 +121,7 @@ class Loaded:
     config: Config
     origins: Origins
 
-    def leaves(self) -> Iterator[tuple[KeyPath, Any, str]]:
+    def leaves(self) -> Iterator[tuple[KeyPath, JsonValue, str]]:
         """Yield path, value and source (`FILE:LINE`, a variable, `default`) of every key."""
         for path, value in _leaves(self.config.plain(), ()):
             yield path, value, self.origins.exact(path) or "default"
@@ -200,8 +180,9 @@ def load_with_sources(
     problems += [f"{path}:{line}: {message}" for line, message in origins.document.problems]
     problems += origins.overrides.problems
     config: Config | None = None
+    values = environment.merged(origins.document.values, origins.overrides.values)
     try:
-        config = _build(origins)
+        config = Config.model_validate(values)
     except ValidationError as failure:
         problems += explain(failure, Config, origins)
     look = outputdir.problems if writes else share_problems
@@ -217,16 +198,6 @@ def load_with_sources(
 def check_output_dir(config: Config, mounted: Sequence[Mount]) -> list[str]:
     """Return why bundles cannot be kept in `aod_output_dir`, without a touch of any share."""
     return outputdir.problems(config.aod_output_dir, mounted)
-
-
-def _build(origins: Origins) -> Config:
-    """Build the config from the environment over the file; raise ValidationError."""
-    sources = (
-        InitSettingsSource(Config, origins.overrides.values),
-        InitSettingsSource(Config, origins.document.values),
-    )
-    handed: dict[str, Any] = {_SOURCES: sources}
-    return Config(**handed)
 
 
 def _output_dir_problems(
@@ -273,7 +244,7 @@ def _written_output_dir(origins: Origins) -> Path | None:
         return None
 
 
-def _unlisted_actions(values: Any) -> Iterator[tuple[KeyPath, str]]:
+def _unlisted_actions(values: object) -> Iterator[tuple[KeyPath, str]]:
     """Yield each action of an anomaly that `watcher.actions` lacks, of values not yet checked."""
     listed = _section(_section(values).get("watcher")).get("actions")
     anomalies = _section(_section(_section(values).get("guardian")).get("anomalies"))
@@ -304,11 +275,11 @@ def _joined(failure: ValidationError, more: list[InitErrorDetails]) -> Validatio
     return ValidationError.from_exception_data(failure.title, own + more)
 
 
-def _section(value: Any) -> dict[str, Any]:
+def _section(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+def _leaves(value: JsonValue, path: KeyPath) -> Iterator[tuple[KeyPath, JsonValue]]:
     """Yield the keys below a value; a list of plain values is one leaf."""
     if isinstance(value, dict):
         for key, item in value.items():
@@ -320,7 +291,7 @@ def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
         yield path, value
 
 
-def _whole(value: Any) -> Any:
+def _whole(value: JsonValue) -> JsonValue:
     """Turn floats without a fraction into ints: 60 is shown as it was written, not as 60.0."""
     if isinstance(value, dict):
         return {key: _whole(item) for key, item in value.items()}

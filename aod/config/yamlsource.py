@@ -7,8 +7,9 @@ import warnings
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
+from pydantic import JsonValue
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -18,6 +19,8 @@ from aod.errors import ConfigError
 from aod.host import trust
 
 KeyPath: TypeAlias = tuple[str | int, ...]
+Values: TypeAlias = dict[str, JsonValue]
+"""A section as it is written, before it is checked."""
 
 MAX_BYTES = 256 << 10
 MAX_VALUES = 10_000
@@ -43,7 +46,7 @@ class Document:
     this user can change the file, and is empty when nobody can.
     """
 
-    values: dict[str, Any] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[tuple[int, str]] = field(default_factory=list)
     unread: set[KeyPath] = field(default_factory=set)
@@ -162,7 +165,7 @@ class _Reading:
     document: Document
     seen: int = 0
 
-    def mapping(self, node: MappingNode, path: KeyPath, into: dict[str, Any]) -> None:
+    def mapping(self, node: MappingNode, path: KeyPath, into: Values) -> None:
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
                 self.problem(key_node, "a key must be a plain name")
@@ -173,33 +176,34 @@ class _Reading:
                 self.document.lines[*path, key_node.value] = _line(key_node)
                 into[key_node.value] = self.value(value_node, (*path, key_node.value))
 
-    def value(self, node: Node, path: KeyPath) -> Any:
+    def value(self, node: Node, path: KeyPath) -> JsonValue:
         self.seen += 1
         if self.seen > MAX_VALUES or len(path) > MAX_DEPTH:
             where = f"{self.name}:{_line(node)}"
             raise ConfigError([f"{where}: too many or too deeply nested values: that is no config"])
         if isinstance(node, MappingNode):
-            values: dict[str, Any] = {}
+            values: Values = {}
             self.mapping(node, path, values)
             return values
         if isinstance(node, SequenceNode):
             return [self.item(item, (*path, index)) for index, item in enumerate(node.value)]
         return self.scalar(node, path)
 
-    def item(self, node: Node, path: KeyPath) -> Any:
+    def item(self, node: Node, path: KeyPath) -> JsonValue:
         self.document.lines[path] = _line(node)
         return self.value(node, path)
 
-    def scalar(self, node: Node, path: KeyPath) -> Any:
+    def scalar(self, node: Node, path: KeyPath) -> JsonValue:
         if len(node.value) > MAX_SCALAR_CHARS:
             self.problem(node, f"a value of more than {MAX_SCALAR_CHARS} characters")
         elif node.tag == "tag:yaml.org,2002:timestamp":
-            return node.value
+            return str(node.value)
         elif node.tag not in _TAGS:
             self.problem(node, f"the tag {node.tag} is not allowed here")
         else:
             try:
-                return self.yaml.constructor.construct_object(node, deep=True)
+                value: JsonValue = self.yaml.constructor.construct_object(node, deep=True)
+                return value
             except (YAMLError, ValueError, LookupError):
                 self.problem(node, f"{node.value[:40]!r} is not what its tag says")
         self.document.unread.add(path)
