@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from aod.commands.run import told
+from aod.detectors import MAX_THRESHOLD_MS
 from aod.errors import ConfigError, SurroundingsError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 Watch: TypeAlias = "Callable[[Tracer, asyncio.Event], Coroutine[Any, Any, None]]"
 
-MAX_THRESHOLD_MS = 86_400_000  # as in the config
 BATCHES = 256
 """Batches of at most 2048 events that may wait to be printed."""
 BEHIND = 16

@@ -33,6 +33,9 @@ TABLE = {
 }
 """{type: the module whose class of that name is the detector}"""
 
+MAX_THRESHOLD_MS = 86_400_000
+"""The longest latency that a threshold may name: a day."""
+
 ENTRY_POINT_GROUP = "aod.detectors"
 """Where an installed package announces a detector of its own: TYPE = "module:class"."""
 

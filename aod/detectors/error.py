@@ -104,7 +104,7 @@ class Error:
         skip_secondary: bool,
         acceptable_count: int,
         interval_ns: int,
-        quiet_errors: frozenset[int] = frozenset(),
+        quiet_errors: frozenset[int],
     ) -> None:
         self.name = name
         self._errors = _table(errors, all_but_errors)

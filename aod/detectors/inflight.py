@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from aod.detectors import MAX_THRESHOLD_MS
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.section import AnomalySection, nanoseconds
 from aod.detectors.words import Words
@@ -21,7 +22,11 @@ class InflightAnomaly(AnomalySection):
     type: Literal["Inflight"] = Field(description="kind of anomaly")
     tool: Literal["smbslower"] = Field(default="smbslower", description="view of the tracer")
     threshold_ms: float = number(
-        5000, 1, 86_400_000, "milliseconds", "age from which an open request counts as hanging"
+        5000,
+        1,
+        MAX_THRESHOLD_MS,
+        "milliseconds",
+        "age from which an open request counts as hanging",
     )
 
     @property

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator
 
+from aod.detectors import MAX_THRESHOLD_MS
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.section import (
     AnomalySection,
@@ -33,7 +34,11 @@ class TrackedCommand(Section):
         json_schema_extra={"allowed": ", ".join(Command.__members__)},
     )
     threshold: float | None = number(
-        None, 0, 86_400_000, "milliseconds", "latency from which it counts, none for the default"
+        None,
+        0,
+        MAX_THRESHOLD_MS,
+        "milliseconds",
+        "latency from which it counts, none for the default",
     )
 
 
@@ -45,10 +50,10 @@ class LatencyAnomaly(CountedAnomaly):
     # One compound (open, query, close) is three: less would raise at any slow open.
     acceptable_count: int = acceptable(3)
     default_threshold_ms: float = number(
-        200, 0, 86_400_000, "milliseconds", "latency from which an operation counts"
+        200, 0, MAX_THRESHOLD_MS, "milliseconds", "latency from which an operation counts"
     )
     emergency_threshold_ms: float = number(
-        1000, 0, 86_400_000, "milliseconds", "latency over which one operation raises at once"
+        1000, 0, MAX_THRESHOLD_MS, "milliseconds", "latency over which one operation raises at once"
     )
     track_commands: tuple[TrackedCommand, ...] = Field(
         default=(), validate_default=True, description="commands with a threshold of their own"

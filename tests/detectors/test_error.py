@@ -28,6 +28,7 @@ def detector(
         skip_secondary,
         acceptable_count,
         SECOND,
+        quiet_errors=frozenset(),
     )
 
 

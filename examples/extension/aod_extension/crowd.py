@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
+from aod.detectors import MAX_THRESHOLD_MS
 from aod.detectors.anomaly import Anomaly, keep_evidence
 from aod.detectors.section import AnomalySection, nanoseconds
 from aod.detectors.words import Words
@@ -22,7 +23,7 @@ class CrowdSection(AnomalySection):
     type: Literal["Crowd"] = Field(description="kind of anomaly")
     tool: Literal["smbslower"] = Field(default="smbslower", description="view of the tracer")
     threshold_ms: float = number(
-        200, 0, 86_400_000, "milliseconds", "latency from which a process is slow"
+        200, 0, MAX_THRESHOLD_MS, "milliseconds", "latency from which a process is slow"
     )
     acceptable_processes: int = count(5, 1, 1000, "processes that may be slow within an interval")
 
