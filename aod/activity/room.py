@@ -6,14 +6,33 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from aod.activity.samples import Key, Sample
-from aod.activity.totals import Operations
-from aod.activity.usual import IdleCounters
+from aod.activity.totals import Totals
 from aod.runtime.supervisor import Pulse
 
 log = logging.getLogger(__name__)
 
 PAUSE_S = 600.0
 """Idle time after which a counter may go."""
+
+
+class IdleCounters:
+    """Finds the counters in which nothing was counted since the look before.
+
+    With each mount come about a dozen of them, and none goes by itself: after some hundred mounts
+    the map would be full, and what is new not counted.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._before = Sample(0, {}, {})
+
+    def find(self, sample: Sample) -> list[Key]:
+        """Return the keys of those that are idle, none while there is room."""
+        before, self._before = self._before, sample
+        if len(sample.counters) <= self._room or before.load != sample.load:
+            return []
+        busy = sample.since(before).keys() | sample.in_flight.keys()
+        return [key for key in sample.counters if key in before.counters and key not in busy]
 
 
 class Counters(Protocol):
@@ -28,9 +47,9 @@ class Counters(Protocol):
 class CounterRoom:
     """Makes room in the kernel's map of counters, which has `capacity` entries; a component."""
 
-    def __init__(self, tracer: Counters, operations: Operations, capacity: int) -> None:
+    def __init__(self, tracer: Counters, totals: Totals, capacity: int) -> None:
         self._tracer = tracer
-        self._operations = operations
+        self._totals = totals
         self._idle = IdleCounters(capacity * 3 // 4)
 
     async def run(self, pulse: Pulse) -> None:
@@ -41,6 +60,6 @@ class CounterRoom:
                 sample, dropped = await asyncio.to_thread(
                     self._tracer.drop_counters, self._idle.find
                 )
-                await asyncio.to_thread(self._operations.add, sample, dropped)
+                await asyncio.to_thread(self._totals.add, sample, dropped)
             if dropped:
                 log.info("idle counters dropped count=%d of=%d", len(dropped), len(sample.counters))

@@ -15,7 +15,8 @@ from aod.commands.trace import run_until_stopped, watch_until_stopped
 from aod.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aod.activity.samples import Activity, Sample, Snapshot
+    from aod.activity.samples import Sample
+    from aod.activity.snapshot import Activity, Snapshot
     from aod.control import Client
     from aod.smb.filter import Filter
     from aod.smb.names import Names
@@ -141,7 +142,7 @@ async def show_samples(
 
 
 def _snapshot(before: "Sample", after: "Sample", names: "Names", sort: Sort) -> "Snapshot":
-    from aod.activity.samples import Snapshot, activity, total
+    from aod.activity.snapshot import Snapshot, activity, total
     from aod.clock import iso, wall_offset_ns
 
     def rank(each: "Activity") -> tuple[int, int, str, str, str]:

@@ -120,7 +120,7 @@ class Worker:
     async def _look_up_names(self, events: Events) -> None:
         """Look up what scopes go by, at most once an interval: an id may stay unknown."""
         now_s = time.monotonic()
-        if now_s < self._name_again_s or not self._names.has_unknown_place(events):
+        if now_s < self._name_again_s or not self._names.has_unknown_tree(events):
             return
         self._name_again_s = now_s + self.spec.interval_ns / SECOND_NS
         try:

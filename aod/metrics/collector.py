@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from aod.activity.totals import OTHERS, Operations, Place, Total
+from aod.activity.totals import OTHERS, Labels, Total, Totals
 from aod.errors import SurroundingsError
 from aod.events import BUCKETS
 from aod.metrics.reading import Reading
@@ -28,7 +28,7 @@ WAIT_S = 5.0
 """How long a reader waits for the one before it."""
 LIMITS = [*(str(2 ** (bucket + 1) / 1e6) for bucket in range(BUCKETS - 1)), "+Inf"]
 """Upper bounds of the kernel's buckets in seconds; the last has none."""
-PLACE = ("server", "share", "command")
+LABELS = ("server", "share", "command")
 CARRYING = {Command.SMB2_READ.name, Command.SMB2_WRITE.name, OTHERS[2]}
 """Commands whose payload is counted."""
 OUTCOMES = ("sealed", "not opened", "not sealed")
@@ -44,11 +44,11 @@ class Exposition:
     def __init__(
         self,
         read: Callable[[], Reading],
-        operations: Operations,
+        totals: Totals,
         versions: Mapping[str, str],
     ) -> None:
         self._read = read
-        self._operations = operations
+        self._totals = totals
         self._versions = dict(versions)
         self._reading = threading.Lock()
         self._registry = CollectorRegistry()
@@ -71,8 +71,8 @@ class Exposition:
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family; the registry calls it."""
         reading = self._read()
-        self._operations.add(reading.sample)
-        totals = self._operations.totals()
+        self._totals.add(reading.sample)
+        totals = self._totals.by_labels()
         yield InfoMetricFamily(
             "aod_build", "Versions of aod, of Python and of libbpf.", self._versions
         )
@@ -94,35 +94,35 @@ def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
         return choose_encoder("")
 
 
-def _of_operations(totals: Mapping[Place, Total]) -> Iterator[Metric]:
+def _of_operations(totals: Mapping[Labels, Total]) -> Iterator[Metric]:
     duration = HistogramMetricFamily(
         "aod_smb_operation_duration_seconds",
         "Time that completed SMB operations took, waiting to be sent included; "
         "_count is the number of operations.",
-        labels=PLACE,
+        labels=LABELS,
     )
-    for place, total in totals.items():
+    for labels, total in totals.items():
         reached = total.latency.cumsum().tolist()
         buckets = list(zip(LIMITS, map(float, reached), strict=True))
-        duration.add_metric(place, buckets, total.total_ns / SECOND_NS)
+        duration.add_metric(labels, buckets, total.total_ns / SECOND_NS)
     yield duration
     yield _counter(
         "aod_smb_operation_errors",
         "Completed SMB operations that the server answered with an error or a warning.",
-        PLACE,
-        ((place, total.errors) for place, total in totals.items()),
+        LABELS,
+        ((labels, total.errors) for labels, total in totals.items()),
     )
     yield _counter(
         "aod_smb_payload_bytes",
         "Bytes that completed READs and WRITEs carried.",
-        PLACE,
-        ((place, total.bytes) for place, total in totals.items() if place[2] in CARRYING),
+        LABELS,
+        ((labels, total.bytes) for labels, total in totals.items() if labels[2] in CARRYING),
     )
     waiting = GaugeMetricFamily(
-        "aod_smb_open_requests", "Requests that are sent and not answered.", labels=PLACE
+        "aod_smb_open_requests", "Requests that are sent and not answered.", labels=LABELS
     )
-    for place, total in totals.items():
-        waiting.add_metric(place, total.open)
+    for labels, total in totals.items():
+        waiting.add_metric(labels, total.open)
     yield waiting
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from aod.activity.totals import Operations
+from aod.activity.totals import Totals
 from aod.config.tree import Metrics
 from aod.config.values import as_address
 from aod.metrics.reading import Reading
@@ -21,13 +21,13 @@ class Exposure:
         self,
         start: Callable[[Component], "asyncio.Task[None]"],
         read: Callable[[], Reading],
-        operations: Operations,
+        totals: Totals,
         versions: Callable[[], Mapping[str, str]],
     ) -> None:
         self.tasks: tuple[asyncio.Task[None], ...] = ()
         self._start = start
         self._read = read
-        self._operations = operations
+        self._totals = totals
         self._versions = versions
         self._section = Metrics()
 
@@ -54,7 +54,7 @@ class Exposure:
         from aod.metrics.endpoint import Endpoint
         from aod.metrics.textfile import Textfile
 
-        exposition = Exposition(self._read, self._operations, self._versions())
+        exposition = Exposition(self._read, self._totals, self._versions())
         found: dict[str, Run] = {}
         if section.listen:
             found["metrics"] = Endpoint(*as_address(section.listen), exposition.render).run

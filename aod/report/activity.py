@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from aod import text
-from aod.activity.samples import Activity, Snapshot
+from aod.activity.snapshot import Activity, Snapshot
 
 if TYPE_CHECKING:
     from rich.table import Table

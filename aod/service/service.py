@@ -15,7 +15,7 @@ from functools import partial
 
 from aod.actions.runner import Runner
 from aod.activity.room import CounterRoom
-from aod.activity.totals import Operations
+from aod.activity.totals import Totals
 from aod.bundle import OutputDirectory
 from aod.bundle.describe import describe_versions
 from aod.config import Config
@@ -115,12 +115,12 @@ class Service:
             config.guardian.anomalies, config.watch_interval_ns, self.names, self.anomalies.send
         )
         self.judges = Judges(self.supervisor, self.detection)
-        self.operations = Operations(self.names)
+        self.totals = Totals(self.names)
         self.tracer = Follower(needed(self.detection.filter), climb)
         self.events = EventFanOut(self.detection, self.upkeep)
         self.open_requests = OpenRequests(self.tracer, self.names)
         self.scan = Scan(self.open_requests, self.detection, self.events, self.interval)
-        self.room = CounterRoom(self.tracer, self.operations, MAX_COUNTERS)
+        self.room = CounterRoom(self.tracer, self.totals, MAX_COUNTERS)
         # What is said of the service.
         self.losses = Losses(self.tracer, self.detection, self.anomalies, self.interval)
         self.status = Status(self.tally, self.supervisor, output, self.losses)
@@ -156,7 +156,7 @@ class Service:
         self.exposure = Exposure(
             self.supervisor.start,
             self.readings.read,
-            self.operations,
+            self.totals,
             _versions,
         )
         self.about = About(self.active, output, self.status)

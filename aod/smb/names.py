@@ -88,12 +88,12 @@ class Names:
     def has_unknown(self, events: Events) -> bool:
         """Tell whether any of the events carries an id that a look-up could name."""
         return bool(
-            self.has_unknown_place(events)
+            self.has_unknown_tree(events)
             or _files_of(events) - self._files.keys()
             or _cgroups_of(events) - self._units.keys()
         )
 
-    def has_unknown_place(self, events: Events) -> bool:
+    def has_unknown_tree(self, events: Events) -> bool:
         """Tell whether any of the events has a connection or tree that a refresh could name."""
         known = self._known
         connections = set(np.unique(events["connection_id"]).tolist()) - {0}
@@ -134,7 +134,7 @@ class Names:
         }
         return sorted(f"//{server or '?'}/{share}" for server, share in names if share)
 
-    def place(self, connection_id: int, tree_id: int) -> tuple[str, str]:
+    def server_and_share(self, connection_id: int, tree_id: int) -> tuple[str, str]:
         """Return server and share of a tree whose session is not told, "" for what is not known.
 
         Two sessions of a connection may have the same tree id: then the share is not known.

@@ -1,128 +1,69 @@
 import json
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aod.activity.samples import Activity, Counter, Sample, activity, total
+from aod.activity.samples import NOTHING, Sample
 from aod.events import BUCKETS
-from aod.smb.names import Names
+from tests.activity.made import SECOND, counter, taken
 
-SECOND = 1_000_000_000
 READ, WRITE = 8, 9
 
-DEBUG_DATA = r"""1) ConnectionId: 0x1 Hostname: nas01
-	TCP status: 1
-		SessionId: 0x7
-		Channel: 2 ConnectionId: 0x2
-		1) \\nas01\media Mounts: 1 DevInfo: 0x20
-		tid: 0x5
-"""
+
+def test_what_was_counted_since_is_the_difference() -> None:
+    earlier = counter(900, 12_345, errors=1)
+
+    found = counter(900, 12_345, 300, 5_000, errors=2).since(earlier)
+
+    assert (found.requests, found.errors, found.total_ns) == (2, 1, 5_300_000)
+    assert found.latency.tolist() == counter(300, 5_000).latency.tolist()
 
 
-@pytest.fixture
-def names(tmp_path: Path) -> Names:
-    (tmp_path / "DebugData").write_text(DEBUG_DATA)
-    known = Names(tmp_path / "DebugData", tmp_path)
-    known.refresh()
-    return known
+@pytest.mark.parametrize(
+    ("earlier", "later", "longest_ns"),
+    [
+        ((100,), (100, 12_345), 12_345_000),
+        ((90_000,), (90_000, 12_345), 16_384_000),
+        ((90_000,), (90_000, 80_000), 90_000_000),
+        ((200_000_000,), (200_000_000, 150_000_000), 200_000_000_000),
+        ((100,), (100,), 0),
+    ],
+    ids=["a slower one", "a faster one", "one of its bucket", "one without a bound", "none"],
+)
+def test_the_longest_since_is_exact_or_the_bound_of_its_bucket(
+    earlier: tuple[int, ...], later: tuple[int, ...], longest_ns: int
+) -> None:
+    assert counter(*later).since(counter(*earlier)).longest_ns == longest_ns
 
 
-def counter(*latencies_us: int, errors: int = 0) -> Counter:
-    """What the kernel would have counted of operations that took so long."""
-    latency = np.zeros(BUCKETS, np.int64)
-    for latency_us in latencies_us:
-        latency[latency_us.bit_length() - 1] += 1
-    longest_ns = max(latencies_us, default=0) * 1000
-    total_ns = sum(latencies_us) * 1000
-    return Counter(len(latencies_us), errors, 0, total_ns, longest_ns, latency)
+def test_a_counter_that_began_anew_is_taken_as_it_is() -> None:
+    new = counter(100)
+
+    assert new.since(counter(900, 900)) is new
+    assert new.since(NOTHING).longest_ns == 100_000
 
 
-def taken(
-    at_s: int, counters: dict[Any, Counter], in_flight: dict[Any, int] | None = None
-) -> Sample:
-    return Sample(at_s * SECOND, counters, in_flight or {})
+@given(st.lists(st.integers(1, 2**26)), st.lists(st.integers(1, 2**26)))
+def test_nothing_is_ever_counted_below_zero(earlier: list[int], later: list[int]) -> None:
+    found = counter(*later).since(counter(*earlier))
+
+    assert min(found.requests, found.total_ns, found.longest_ns, *found.latency.tolist()) >= 0
 
 
-def test_only_what_came_since_the_sample_before_counts(names: Names) -> None:
-    before = taken(1, {(1, 5, WRITE): counter(*[900_000] * 40, errors=3)})
-    after = taken(2, {(1, 5, WRITE): counter(*[900_000] * 40, *[10_000] * 23, errors=4)})
+def test_counters_that_rest_are_not_among_those_since() -> None:
+    before = taken(1, {(1, 5, READ): counter(100), (1, 5, WRITE): counter(100)})
+    after = taken(2, {(1, 5, READ): counter(100), (1, 5, WRITE): counter(100, 100)})
 
-    (found,) = activity(before, after, names)
-
-    assert (found.server, found.share, found.command) == ("nas01", "media", "SMB2_WRITE")
-    assert (found.operations, found.errors) == (23, 1)
-    assert 8_000_000 <= found.p50_ns < found.p99_ns <= found.max_ns < 17_000_000
+    assert {key: each.requests for key, each in after.since(before).items()} == {(1, 5, WRITE): 1}
 
 
-def test_the_longest_is_exact_when_none_was_longer_before(names: Names) -> None:
-    before = taken(1, {(1, 5, READ): counter(10_000)})
-    after = taken(2, {(1, 5, READ): counter(10_000, 300, 12_345)})
+def test_with_another_load_of_cifs_all_counts() -> None:
+    before = Sample(1, {(1, 5, READ): counter(100)}, {}, load=1)
+    after = Sample(2, {(1, 5, READ): counter(100, 100)}, {}, load=2)
 
-    (found,) = activity(before, after, names)
-
-    assert found.max_ns == 12_345_000
-
-
-def test_no_quantile_is_over_the_longest(names: Names) -> None:
-    (found,) = activity(taken(1, {}), taken(2, {(1, 5, READ): counter(1_030)}), names)
-
-    assert found.p50_ns == found.p99_ns == found.max_ns == 1_030_000
-
-
-def test_the_channels_of_a_share_are_one(names: Names) -> None:
-    after = taken(
-        2, {(1, 5, READ): counter(100), (2, 5, READ): counter(200, 400)}, {(2, 5, READ): 3}
-    )
-
-    (found,) = activity(taken(1, {}), after, names)
-
-    assert (found.operations, found.max_ns, found.in_flight) == (3, 400_000, 3)
-
-
-def test_what_only_hangs_is_told_and_what_rests_is_not(names: Names) -> None:
-    same = {(1, 5, READ): counter(100), (1, 5, WRITE): counter(100)}
-
-    (found,) = activity(taken(1, same), taken(2, same, {(1, 5, WRITE): 2}), names)
-
-    assert (found.command, found.operations, found.in_flight) == ("SMB2_WRITE", 0, 2)
-    assert (found.p50_ns, found.p99_ns, found.max_ns) == (0, 0, 0)
-
-
-def test_an_unknown_tree_is_shown_by_its_ids(names: Names) -> None:
-    after = taken(
-        2, {(9, 6, READ): counter(100), (1, 6, READ): counter(100), (1, 0, 13): counter(1)}
-    )
-
-    found = activity(taken(1, {}), after, names)
-
-    assert {(each.server, each.share) for each in found} == {
-        ("connection 0x9", "tree 0x6"),
-        ("nas01", "tree 0x6"),
-        ("nas01", ""),
-    }
-
-
-def test_the_total_is_that_of_all_operations() -> None:
-    after = taken(2, {(1, 5, READ): counter(100), (9, 6, WRITE): counter(8_000)}, {(1, 5, READ): 1})
-
-    found = total(taken(1, {}), after)
-
-    assert (found.operations, found.max_ns, found.in_flight) == (2, 8_000_000, 1)
-
-
-def test_counters_that_begin_anew_are_taken_as_they_are(names: Names) -> None:
-    before = taken(1, {(1, 5, READ): counter(100, 100, 100)})
-
-    (found,) = activity(before, taken(2, {(1, 5, READ): counter(100)}), names)
-
-    assert found.operations == 1
-
-
-def test_nothing_at_all_is_an_empty_total(names: Names) -> None:
-    assert activity(taken(1, {}), taken(2, {}), names) == []
-    assert total(taken(1, {}), taken(2, {})) == Activity("", "", "", 0, 0, 0, 0, 0, 0, 0)
+    assert after.since(before)[1, 5, READ].requests == 2
 
 
 def test_a_sample_comes_back_from_json_as_it_was() -> None:

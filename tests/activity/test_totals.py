@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from aod.activity.samples import Counter, Key, Sample
-from aod.activity.totals import FORGET_NS, OTHERS, Operations
+from aod.activity.totals import FORGET_NS, OTHERS, Totals
 from aod.events import BUCKETS
 from aod.smb.names import Names
 
@@ -51,99 +51,99 @@ def at(
     return Sample(second * SECOND, counters, more.get("in_flight", {}), load)
 
 
-def requests(operations: Operations) -> dict[tuple[str, str, str], int]:
-    return {place: int(each.latency.sum()) for place, each in operations.totals().items()}
+def requests(totals: Totals) -> dict[tuple[str, str, str], int]:
+    return {labels: int(each.latency.sum()) for labels, each in totals.by_labels().items()}
 
 
 def test_what_lies_between_two_samples_is_added(mounts: Mounts) -> None:
-    operations = Operations(mounts.names)
+    totals = Totals(mounts.names)
 
-    operations.add(at(1, {(1, 5, READ): counter(3, errors=1, size=100)}))
-    operations.add(at(2, {(1, 5, READ): counter(5, errors=2, size=160)}))
+    totals.add(at(1, {(1, 5, READ): counter(3, errors=1, size=100)}))
+    totals.add(at(2, {(1, 5, READ): counter(5, errors=2, size=160)}))
 
-    total = operations.totals()[MEDIA_READ]
+    total = totals.by_labels()[MEDIA_READ]
     assert (int(total.latency[10]), total.errors, total.bytes) == (5, 2, 160)
     assert total.total_ns == 5_000_000
 
 
 def test_ids_of_one_name_are_one_series(mounts: Mounts) -> None:
     mounts.are({5: "media", 6: "media"})
-    operations = Operations(mounts.names)
+    totals = Totals(mounts.names)
 
-    operations.add(
+    totals.add(
         at(1, {(1, 5, READ): counter(1), (2, 5, READ): counter(2), (1, 6, READ): counter(4)})
     )
 
-    assert requests(operations) == {MEDIA_READ: 7}
+    assert requests(totals) == {MEDIA_READ: 7}
 
 
 def test_another_load_of_cifs_goes_on_from_where_the_last_one_ended(mounts: Mounts) -> None:
-    operations = Operations(mounts.names)
+    totals = Totals(mounts.names)
 
-    operations.add(at(1, {(1, 5, READ): counter(10)}))
-    operations.add(at(2, {}))
-    operations.add(at(3, {(1, 5, READ): counter(10)}, load=2))
-    operations.add(at(4, {(1, 5, READ): counter(12)}, load=2))
+    totals.add(at(1, {(1, 5, READ): counter(10)}))
+    totals.add(at(2, {}))
+    totals.add(at(3, {(1, 5, READ): counter(10)}, load=2))
+    totals.add(at(4, {(1, 5, READ): counter(12)}, load=2))
 
-    assert requests(operations) == {MEDIA_READ: 22}
+    assert requests(totals) == {MEDIA_READ: 22}
 
 
 def test_a_counter_that_the_kernel_lost_goes_on_from_where_it_was(mounts: Mounts) -> None:
-    operations = Operations(mounts.names)
+    totals = Totals(mounts.names)
 
-    operations.add(at(1, {(1, 5, READ): counter(10)}), dropped=[(1, 5, READ)])
-    assert requests(operations) == {MEDIA_READ: 10}
-    operations.add(at(2, {(1, 5, READ): counter(15)}))
-    operations.add(at(3, {(1, 5, READ): counter(2)}))
+    totals.add(at(1, {(1, 5, READ): counter(10)}), dropped=[(1, 5, READ)])
+    assert requests(totals) == {MEDIA_READ: 10}
+    totals.add(at(2, {(1, 5, READ): counter(15)}))
+    totals.add(at(3, {(1, 5, READ): counter(2)}))
 
-    assert requests(operations) == {MEDIA_READ: 27}
+    assert requests(totals) == {MEDIA_READ: 27}
 
 
 def test_a_sample_that_comes_late_changes_nothing(mounts: Mounts) -> None:
-    operations = Operations(mounts.names)
+    totals = Totals(mounts.names)
 
-    operations.add(at(2, {(1, 5, READ): counter(10)}))
-    operations.add(at(1, {(1, 5, READ): counter(8)}))
-    operations.add(at(3, {(1, 5, READ): counter(11)}))
+    totals.add(at(2, {(1, 5, READ): counter(10)}))
+    totals.add(at(1, {(1, 5, READ): counter(8)}))
+    totals.add(at(3, {(1, 5, READ): counter(11)}))
 
-    assert requests(operations) == {MEDIA_READ: 11}
+    assert requests(totals) == {MEDIA_READ: 11}
 
 
 def test_a_name_that_comes_late_takes_what_comes_after_it(mounts: Mounts) -> None:
-    operations = Operations(mounts.names)
+    totals = Totals(mounts.names)
 
-    operations.add(at(1, {(1, 9, READ): counter(2)}))
+    totals.add(at(1, {(1, 9, READ): counter(2)}))
     mounts.are({5: "media", 9: "backup"})
-    operations.add(at(2, {(1, 9, READ): counter(5)}))
+    totals.add(at(2, {(1, 9, READ): counter(5)}))
 
-    assert requests(operations) == {
+    assert requests(totals) == {
         ("nas01", "", "SMB2_READ"): 2,
         ("nas01", "backup", "SMB2_READ"): 3,
     }
 
 
 def test_a_tree_id_that_is_given_out_anew_moves_nothing(mounts: Mounts) -> None:
-    operations = Operations(mounts.names)
+    totals = Totals(mounts.names)
 
-    operations.add(at(1, {(1, 5, READ): counter(4)}))
+    totals.add(at(1, {(1, 5, READ): counter(4)}))
     mounts.are({5: "backup"})
-    operations.add(at(2, {(1, 5, READ): counter(7)}))
+    totals.add(at(2, {(1, 5, READ): counter(7)}))
 
-    assert requests(operations) == {MEDIA_READ: 4, ("nas01", "backup", "SMB2_READ"): 3}
+    assert requests(totals) == {MEDIA_READ: 4, ("nas01", "backup", "SMB2_READ"): 3}
 
 
 def test_what_is_over_the_limit_counts_as_others(mounts: Mounts) -> None:
-    operations = Operations(mounts.names, limit=1)
+    totals = Totals(mounts.names, limit=1)
 
-    operations.add(at(1, {(1, 5, READ): counter(1)}))
-    operations.add(at(2, {(1, 5, READ): counter(2), (1, 5, WRITE): counter(4)}))
-    operations.add(at(3, {(1, 5, READ): counter(3), (1, 5, WRITE): counter(6)}))
+    totals.add(at(1, {(1, 5, READ): counter(1)}))
+    totals.add(at(2, {(1, 5, READ): counter(2), (1, 5, WRITE): counter(4)}))
+    totals.add(at(3, {(1, 5, READ): counter(3), (1, 5, WRITE): counter(6)}))
 
-    assert requests(operations) == {MEDIA_READ: 3, OTHERS: 6}
+    assert requests(totals) == {MEDIA_READ: 3, OTHERS: 6}
 
 
 def test_no_total_falls_whatever_comes(mounts: Mounts) -> None:
-    operations, seen = Operations(mounts.names, limit=3), dict[tuple[str, str, str], int]()
+    totals, seen = Totals(mounts.names, limit=3), dict[tuple[str, str, str], int]()
     random = np.random.default_rng(4)
 
     counts, load = dict.fromkeys(range(1, 9), 0), 1
@@ -152,39 +152,37 @@ def test_no_total_falls_whatever_comes(mounts: Mounts) -> None:
             counts, load = dict.fromkeys(range(1, 9), 0), load + 1
         counts = {tree: count + int(random.integers(0, 3)) for tree, count in counts.items()}
         mounts.are({int(tree): f"share{random.integers(3)}" for tree in random.permutation(8)[:4]})
-        operations.add(
-            at(second, {(1, tree, READ): counter(n) for tree, n in counts.items()}, load)
-        )
-        now = requests(operations)
-        assert {place for place in seen if now[place] < seen[place]} == set()
+        totals.add(at(second, {(1, tree, READ): counter(n) for tree, n in counts.items()}, load))
+        now = requests(totals)
+        assert {labels for labels in seen if now[labels] < seen[labels]} == set()
         seen = now
 
 
-def test_an_idle_place_makes_way_after_an_hour(mounts: Mounts) -> None:
-    operations = Operations(mounts.names, limit=1)
+def test_an_idle_total_makes_way_after_an_hour(mounts: Mounts) -> None:
+    totals = Totals(mounts.names, limit=1)
     hour = FORGET_NS // SECOND
 
-    operations.add(at(1, {(1, 5, READ): counter(1)}))
-    operations.add(at(hour, {(1, 5, READ): counter(1), (1, 5, WRITE): counter(4)}))
-    operations.add(at(hour + 2, {(1, 5, READ): counter(1), (1, 5, WRITE): counter(5)}))
+    totals.add(at(1, {(1, 5, READ): counter(1)}))
+    totals.add(at(hour, {(1, 5, READ): counter(1), (1, 5, WRITE): counter(4)}))
+    totals.add(at(hour + 2, {(1, 5, READ): counter(1), (1, 5, WRITE): counter(5)}))
 
-    assert requests(operations) == {OTHERS: 4, ("nas01", "media", "SMB2_WRITE"): 1}
+    assert requests(totals) == {OTHERS: 4, ("nas01", "media", "SMB2_WRITE"): 1}
 
 
 def test_open_requests_are_those_of_the_last_sample(mounts: Mounts) -> None:
-    operations = Operations(mounts.names)
+    totals = Totals(mounts.names)
 
-    operations.add(at(1, {(1, 5, READ): counter(1)}, in_flight={(1, 5, READ): 2, (2, 5, READ): 1}))
-    assert operations.totals()[MEDIA_READ].open == 3
-    operations.add(at(2, {(1, 5, READ): counter(1)}))
+    totals.add(at(1, {(1, 5, READ): counter(1)}, in_flight={(1, 5, READ): 2, (2, 5, READ): 1}))
+    assert totals.by_labels()[MEDIA_READ].open == 3
+    totals.add(at(2, {(1, 5, READ): counter(1)}))
 
-    assert operations.totals()[MEDIA_READ].open == 0
+    assert totals.by_labels()[MEDIA_READ].open == 0
 
 
 def test_a_name_without_end_is_cut(mounts: Mounts) -> None:
     mounts.are({5: "x" * 10_000})
-    operations = Operations(mounts.names)
+    totals = Totals(mounts.names)
 
-    operations.add(at(1, {(1, 5, READ): counter(1)}))
+    totals.add(at(1, {(1, 5, READ): counter(1)}))
 
-    assert [len(share) for _, share, _ in operations.totals()] == [255]
+    assert [len(share) for _, share, _ in totals.by_labels()] == [255]

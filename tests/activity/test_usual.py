@@ -1,14 +1,8 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from aod.activity.histogram import quantile_ns
-from aod.activity.samples import NOTHING, Sample
-from aod.activity.usual import IdleCounters, usual_latency_ns
-from aod.events import BUCKETS, COUNTER, COUNTER_KEY, Kind
+from aod.activity.usual import usual_latency_ns
+from aod.events import COUNTER, COUNTER_KEY, Kind
 from tests.events import MS, make
 
 
@@ -49,46 +43,3 @@ def test_a_wait_for_credits_is_not_compared_with_the_negotiations() -> None:
     waits = make(1, kind=Kind.CREDIT_WAIT, connection_id=1, latency_ns=900 * MS)
 
     assert usual_latency_ns(keys, counters, waits) == 0
-
-
-@given(st.lists(st.integers(1, 2**26), min_size=1), st.floats(0, 1))
-def test_a_quantile_is_right_within_a_factor_of_two(
-    latencies_us: list[int], quantile: float
-) -> None:
-    histogram = np.zeros(BUCKETS, np.int64)
-    for latency_us in latencies_us:
-        histogram[latency_us.bit_length() - 1] += 1
-
-    found_ns = quantile_ns(histogram, quantile)
-
-    exact_us = np.quantile(latencies_us, quantile, method="inverted_cdf")
-    assert exact_us / 2 <= found_ns / 1000 <= exact_us * 2
-
-
-def test_an_empty_histogram_has_no_quantile() -> None:
-    assert quantile_ns(np.zeros(BUCKETS, np.int64), 0.5) == 0
-
-
-def sampled(*requests: int, load: int = 1, open_key: int | None = None) -> Sample:
-    """Counters of trees 0, 1, ... with so many requests each."""
-    counters = {(1, tree, 8): replace(NOTHING, requests=n) for tree, n in enumerate(requests)}
-    return Sample(1, counters, {} if open_key is None else {(1, open_key, 8): 1}, load)
-
-
-def test_what_counted_nothing_since_the_look_before_is_idle() -> None:
-    idle = IdleCounters(room=2)
-
-    assert idle.find(sampled(5, 5, 5)) == []
-    assert idle.find(sampled(5, 6, 5, 1)) == [(1, 0, 8), (1, 2, 8)]
-
-
-@pytest.mark.parametrize(
-    "later",
-    [sampled(5, 5), sampled(5, 5, 5, load=2), sampled(6, 6, 6), sampled(6, 5, 6, open_key=1)],
-    ids=["there is room", "another load", "all are in use", "a request is open"],
-)
-def test_nothing_is_idle_while(later: Sample) -> None:
-    idle = IdleCounters(room=2)
-    idle.find(sampled(5, 5, 5))
-
-    assert idle.find(later) == []

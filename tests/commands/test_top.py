@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aod.activity.samples import Counter, Sample, Snapshot
+from aod.activity.samples import Counter, Sample
+from aod.activity.snapshot import Snapshot
 from aod.commands import top as command
 from aod.errors import ConfigError
 from aod.events import BUCKETS

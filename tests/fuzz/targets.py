@@ -186,7 +186,7 @@ def _run_debug_data(case: bytes, folder: Path) -> None:
     names = Names(path, folder)
     names.refresh()
     for connection_id, tree_id in ((0, 5), (1, 5), (2**64 - 1, 0)):
-        names.place(connection_id, tree_id)
+        names.server_and_share(connection_id, tree_id)
         names.server(connection_id)
         names.channel(connection_id)
         names.is_given_up(connection_id, 1)

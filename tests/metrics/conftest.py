@@ -9,7 +9,7 @@ import pytest
 
 from aod.activity.samples import Counter, Sample
 from aod.events import BUCKETS
-from aod.metrics import Operations, Reading
+from aod.metrics import Reading, Totals
 from aod.metrics.collector import Exposition
 from aod.runtime.counts import Tally
 from aod.smb.names import Names
@@ -54,7 +54,7 @@ def make_exposition(tmp_path: Path) -> Callable[..., Exposition]:
 
     def make(read: Callable[[], Reading] = reading) -> Exposition:
         return Exposition(
-            read, Operations(names), {"aod": "0.1.0", "python": "3.11.2", "libbpf": "1.1"}
+            read, Totals(names), {"aod": "0.1.0", "python": "3.11.2", "libbpf": "1.1"}
         )
 
     return make

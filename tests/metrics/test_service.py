@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from aod.activity import room
-from aod.activity.usual import IdleCounters
+from aod.activity.room import IdleCounters
 from aod.bundle import OutputDirectory
 from aod.runtime import supervisor
 from tests.conftest import Told, make_config

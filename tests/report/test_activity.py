@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from aod.activity.samples import Activity, Snapshot
+from aod.activity.snapshot import Activity, Snapshot
 from aod.report.activity import COLUMNS, as_table
 
 

@@ -76,7 +76,7 @@ def test_on_a_kernel_without_connection_ids_the_session_tells_the_server(tmp_pat
 
     assert looked_up.server(2**63, 0xB8CADA20) == "127.0.0.1"
     assert looked_up.share(0xB8CADA20, 0x7EBB45D9, 2**63) == "share"
-    assert looked_up.place(2**63, 0xC00265B4) == ("nas01.example.org", "team files")
+    assert looked_up.server_and_share(2**63, 0xC00265B4) == ("nas01.example.org", "team files")
     assert looked_up.is_reconnecting("127.0.0.1")
     assert not looked_up.has_unknown(events)
 
@@ -85,8 +85,8 @@ def test_a_tree_of_two_sessions_has_no_name_without_its_session(tmp_path: Path) 
     second = TEXT[TEXT.index("\tSecurity") : TEXT.index("\tMIDs")].replace("team files", "films")
     looked_up = names(tmp_path, TEXT + second.replace(f"{SESSION:x}", "77"))
 
-    assert looked_up.place(1, TREE) == ("nas.example.org", "")
-    assert names(tmp_path, TEXT).place(2, TREE) == ("nas.example.org", "team files")
+    assert looked_up.server_and_share(1, TREE) == ("nas.example.org", "")
+    assert names(tmp_path, TEXT).server_and_share(2, TREE) == ("nas.example.org", "team files")
     assert looked_up.share(0x77, TREE, 1) == "films"
 
 
@@ -214,7 +214,7 @@ def test_what_a_reconnect_replaced_keeps_its_names_and_waits_for_nothing(tmp_pat
     looked_up.refresh()
 
     assert looked_up.share(SESSION, TREE, 1) == "team files"
-    assert looked_up.place(2, TREE) == ("nas.example.org", "team files")
+    assert looked_up.server_and_share(2, TREE) == ("nas.example.org", "team files")
     assert (looked_up.server(1), looked_up.channel(2)) == ("nas.example.org", "2")
     assert looked_up.connections_of("nas.example.org") == {7}
     assert not looked_up.is_given_up(1, 124)
