@@ -52,7 +52,7 @@ from aod.service.scan import EventFanOut, Scan
 from aod.service.signals import Signals
 from aod.service.warmup import needed, open_state, warm_up
 from aod.smb.names import Names
-from aod.smb.upkeep import Upkeep
+from aod.smb.refresher import NameRefresher
 from aod.tracer.follower import Climb, Follower
 from aod.tracer.inflight import OpenRequests
 from aod.tracer.ladder import climb
@@ -108,7 +108,7 @@ class Service:
         self.audit = Audit(output.fd, config.audit.enabled, audit_bytes(config))
         # From the kernel to the anomalies.
         self.names = Names()
-        self.upkeep = Upkeep(self.names)
+        self.refresher = NameRefresher(self.names)
         self.outcomes = Outcomes()
         self.anomalies = Channel[Anomaly](ANOMALIES, self.outcomes.refused)
         self.detection = Detection(
@@ -117,7 +117,7 @@ class Service:
         self.judges = Judges(self.supervisor, self.detection)
         self.totals = Totals(self.names)
         self.tracer = Follower(needed(self.detection.filter), climb)
-        self.events = EventFanOut(self.detection, self.upkeep)
+        self.events = EventFanOut(self.detection, self.refresher)
         self.open_requests = OpenRequests(self.tracer, self.names)
         self.scan = Scan(self.open_requests, self.detection, self.events, self.interval)
         self.room = CounterRoom(self.tracer, self.totals, MAX_COUNTERS)
@@ -215,7 +215,7 @@ class Service:
             Component("control", without_steps(self.control.run), optional),
             Component("audit", without_steps(self.audit.run), optional),
             Component("orphans", without_steps(partial(orphans.watch, self.children)), optional),
-            Component("names", without_steps(self.upkeep.run), optional),
+            Component("names", without_steps(self.refresher.run), optional),
         ]
 
     async def run(self) -> None:

@@ -62,10 +62,8 @@ class Names:
 
     def refresh(self) -> None:
         """Read anew which connection, session and tree belongs to what."""
-        text = _read(self._debug_data)
-        if text is not None:
-            self._current = parse_debug_data(text)
-            self._known = _remembered(self._known, self._current)
+        with self._reading:
+            self._refresh()
 
     def look_up(self, events: Events, *, sparing: bool = False) -> None:
         """Read the kernel's tables anew if that could name an id, or if names have changed.
@@ -79,7 +77,7 @@ class Names:
             return
         with self._reading:
             started_ns = time.monotonic_ns()
-            self.refresh()
+            self._refresh()
             self._find_files(_files_of(events))
             self._find_units(_cgroups_of(events))
             now_ns = time.monotonic_ns()
@@ -178,6 +176,12 @@ class Names:
             status.get(connection, TCP_STATUS_GOOD) != TCP_STATUS_GOOD
             for connection in self.connections_of(server) or {0}
         )
+
+    def _refresh(self) -> None:
+        text = _read(self._debug_data)
+        if text is not None:
+            self._current = parse_debug_data(text)
+            self._known = _remembered(self._known, self._current)
 
     def _find_files(self, wanted: frozenset[FileKey]) -> None:
         """Read which files are open, when one is wanted that is not known."""

@@ -1,9 +1,13 @@
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from aod.events import Events, Kind
 from aod.smb import names as module
+from aod.smb.debugdata import Connections, parse_debug_data
 from aod.smb.names import Names
 from tests import DATA
 from tests.events import make
@@ -259,3 +263,26 @@ def test_the_shares_of_events_are_named_once_as_a_mount_has_them(tmp_path: Path)
     events["tree_id"][2] = 0x99
 
     assert looked_up.shares(events) == ["//nas.example.org/team files"]
+
+
+def test_refresh_and_look_up_never_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up = names(tmp_path, TEXT)
+    both, met = threading.Barrier(2), []
+
+    def parse(text: str) -> Connections:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            met.append(both.wait(timeout=0.2))
+        return parse_debug_data(text)
+
+    monkeypatch.setattr(module, "parse_debug_data", parse)
+    with ThreadPoolExecutor(2) as threads:
+        reading = [
+            threads.submit(looked_up.refresh),
+            threads.submit(looked_up.look_up, make(1, kind=Kind.RECONNECT)),
+        ]
+        for each in reading:
+            each.result()
+
+    assert met == []

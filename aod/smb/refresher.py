@@ -11,7 +11,7 @@ PAUSE_S = 1.0
 """Between two looks at the kernel's tables; longer where one look takes long."""
 
 
-class Upkeep:
+class NameRefresher:
     """Keeps names fresh by what passes in the ring: `feed` never waits, `run` does the work.
 
     Of batches that come while it rests only the newest is looked at, and any tree connect or

@@ -5,7 +5,7 @@ from typing import cast
 
 from aod.events import Events, Kind
 from aod.smb.names import Names
-from aod.smb.upkeep import Upkeep
+from aod.smb.refresher import NameRefresher
 from tests.events import make
 
 
@@ -25,19 +25,19 @@ class FakeNames:
 
 
 @asynccontextmanager
-async def running(names: FakeNames, pause_s: float) -> AsyncIterator[Upkeep]:
-    upkeep = Upkeep(cast(Names, names), pause_s)
+async def running(names: FakeNames, pause_s: float) -> AsyncIterator[NameRefresher]:
+    refresher = NameRefresher(cast(Names, names), pause_s)
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        task = group.create_task(upkeep.run())
-        yield upkeep
+        task = group.create_task(refresher.run())
+        yield refresher
         task.cancel()
 
 
 async def test_a_batch_is_looked_up_off_the_loop() -> None:
     names = FakeNames()
 
-    async with running(names, 60) as upkeep:
-        upkeep.feed(make(1, 2))
+    async with running(names, 60) as refresher:
+        refresher.feed(make(1, 2))
         asked = await names.asked.get()
 
     assert asked["time_ns"].tolist() == [1, 2]
@@ -49,11 +49,11 @@ async def test_of_batches_within_a_pause_the_newest_and_a_tree_connect_are_looke
     connect = make(2)
     connect["kind"] = Kind.TREE_CONNECT
 
-    async with running(names, 0.05) as upkeep:
-        upkeep.feed(make(1))
+    async with running(names, 0.05) as refresher:
+        refresher.feed(make(1))
         await names.asked.get()
         for batch in (connect, make(3), make(4)):
-            upkeep.feed(batch)
+            refresher.feed(batch)
         asked = await names.asked.get()
 
     assert asked["time_ns"].tolist() == [2, 4]
