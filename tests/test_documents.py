@@ -15,7 +15,7 @@ from aod.actions import NAMES
 from aod.actions.action import State
 from aod.bundle import COLUMNS
 from aod.bundle.describe import describe_anomaly, describe_events
-from aod.commands.config import DEFAULT_FILE
+from aod.commands.options import DEFAULT_FILE
 from aod.config import Config
 from aod.errors import ConfigError
 from aod.events import Flag

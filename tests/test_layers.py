@@ -109,3 +109,16 @@ def test_nothing_reads_the_folder_beside_the_tree() -> None:
     texts = [path for path in files if path.suffix in suffixes and path != Path(__file__)]
 
     assert [p for p in texts if "../shared" in p.read_text(errors="replace")] == []
+
+
+def test_no_command_imports_another() -> None:
+    names = ("", ".bundle", ".loop", ".options")
+    shared = {f"aod.commands{name}" for name in names}
+    found = {
+        (module, used)
+        for module in MODULES
+        for used in uses(module) - shared
+        if module.startswith("aod.commands.") and used.startswith("aod.commands.")
+    }
+
+    assert found == set()

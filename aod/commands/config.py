@@ -4,18 +4,17 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import takewhile
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from aod.commands.options import DEFAULT_FILE, File
 
 if TYPE_CHECKING:
     from aod.config import Loaded
 
 app = typer.Typer(help="Check the config, or show what is in force.", no_args_is_help=True)
 
-File = Annotated[Path, typer.Option("--config", metavar="FILE", help="The config file to read.")]
-DEFAULT_FILE = Path("/etc/aod/config.yaml")
 _PLAIN = re.compile(r"(?!(?:true|false|null)$)[A-Za-z/][\w/.-]*", re.ASCII | re.IGNORECASE)
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aod.commands.config import DEFAULT_FILE
-from aod.commands.trace import watch_until_stopped
+from aod.commands.bundle import keep
+from aod.commands.loop import run_until_done, watch_children_by_pidfd, watch_until_stopped
+from aod.commands.options import DEFAULT_FILE
 from aod.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -98,19 +99,14 @@ def _service_runs() -> bool:
 
 
 def _fire(config: Path, as_json: bool) -> None:
-    from aod.commands.run import told, watch_children_by_pidfd
     from aod.doctor.fire import require
 
     require()
     watch_children_by_pidfd()
-    try:
-        asyncio.run(_fire_and_keep(config, as_json))
-    except BaseExceptionGroup as failures:
-        raise told(failures) from failures
+    run_until_done(partial(_fire_and_keep, config, as_json))
 
 
 async def _fire_and_keep(config: Path, as_json: bool) -> None:
-    from aod.commands.collect import keep
     from aod.config import load
     from aod.doctor.fire import fire
 

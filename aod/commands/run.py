@@ -4,14 +4,14 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from aod.commands.config import DEFAULT_FILE, File
-from aod.errors import AodError, SurroundingsError, tell
+from aod.commands.loop import first_failure, watch_children_by_pidfd
+from aod.commands.options import DEFAULT_FILE, File
+from aod.errors import AodError, tell
 
 if TYPE_CHECKING:
     from aod.config import Config
@@ -36,7 +36,7 @@ def run(config: File = DEFAULT_FILE) -> None:
         try:
             runner.run(_serve(first, config))
         except Exception as failure:
-            error = told(failure)
+            error = first_failure(failure)
             if isinstance(error, AodError):
                 tell(error)
             _leave(1 if isinstance(error, BrokenPipeError) else error.exit_code)
@@ -56,12 +56,6 @@ def _load(file: Path) -> "Config":
     for warning in loaded.warnings():
         log.warning("%s", warning)
     return loaded.config
-
-
-def watch_children_by_pidfd() -> None:
-    """Have the ends of children told by descriptors, not by a thread for each."""
-    if sys.version_info < (3, 12):  # from then on it is the default
-        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
 
 
 async def _serve(config: "Config", file: Path) -> None:
@@ -84,13 +78,3 @@ def _stop(stop: asyncio.Event, number: int) -> None:
     if stop.is_set():
         os._exit(128 + number)
     stop.set()
-
-
-def told(failure: BaseException) -> AodError | BrokenPipeError:
-    """Return the first failure to tell: one that main knows as it is, any other with its trace."""
-    while isinstance(failure, BaseExceptionGroup):
-        failure = failure.exceptions[0]
-    if isinstance(failure, AodError | BrokenPipeError):
-        return failure
-    log.error("a component failed", exc_info=failure)
-    return SurroundingsError(f"ended by a failure in aod itself: {failure!r} (please report it)")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aod.commands.list import ConfigOption, DirectoryOption, left_out, output_path
+from aod.commands.options import ConfigOption, DirectoryOption, left_out, output_path
 
 _NAME = re.compile(r"(?:aod_)?(\d{19})(?:\.tar\.zst)?", re.ASCII)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from aod.commands.trace import run_until_stopped, watch_until_stopped
+from aod.commands.loop import run_until_stopped, watch_until_stopped
 from aod.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-import signal
-from collections.abc import Callable, Collection, Coroutine
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aod.commands.run import told
 from aod.detectors import MAX_THRESHOLD_MS
+from aod.commands.loop import watch_until_stopped
 from aod.errors import ConfigError, SurroundingsError
 
 if TYPE_CHECKING:
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from aod.smb.filter import Filter
     from aod.smb.names import Names
     from aod.tracer.program import Tracer
-
-Watch: TypeAlias = "Callable[[Tracer, asyncio.Event], Coroutine[Any, Any, None]]"
 
 BATCHES = 256
 """Batches of at most 2048 events that may wait to be printed."""
@@ -47,44 +43,6 @@ def trace(
     if not 0 <= threshold_ms <= MAX_THRESHOLD_MS:  # nan passes the option's own bounds
         raise ConfigError([f"--threshold-ms: {threshold_ms} (allowed: 0 to {MAX_THRESHOLD_MS})"])
     watch_until_stopped(partial(_filter, threshold_ms, errors), partial(_trace, as_json))
-
-
-def watch_until_stopped(
-    wanted: "Callable[[], Filter]", watch: Watch, hidden: Collection[str] = ()
-) -> None:
-    """Run `watch` with a tracer that sends what is `wanted`; SIGINT and SIGTERM set its event.
-
-    What is `hidden` the kernel is taken not to have, see aod.tracer.ladder. Raises
-    SurroundingsError where the machine does not offer what that takes.
-    """
-    from aod.tracer import needs
-
-    needs.require()
-    run_until_stopped(partial(_with_tracer, wanted, watch, hidden))
-
-
-def run_until_stopped(work: "Callable[[asyncio.Event], Coroutine[Any, Any, None]]") -> None:
-    """Run `work` with an event that SIGINT and SIGTERM set."""
-    try:
-        asyncio.run(_run(work))
-    except BaseExceptionGroup as failures:
-        raise told(failures) from failures
-
-
-async def _run(work: "Callable[[asyncio.Event], Coroutine[Any, Any, None]]") -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await work(stop)
-
-
-async def _with_tracer(
-    wanted: "Callable[[], Filter]", watch: Watch, hidden: Collection[str], stop: asyncio.Event
-) -> None:
-    from aod.tracer.ladder import climb
-
-    with await asyncio.to_thread(climb, wanted(), hidden=hidden) as tracer:
-        await watch(tracer, stop)
 
 
 async def _trace(as_json: bool, tracer: "Tracer", stop: asyncio.Event) -> None:

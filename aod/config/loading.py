@@ -33,7 +33,7 @@ from aod.config.values import Directory, as_directory
 from aod.config.yamlsource import KeyPath, Values
 from aod.detectors.section import is_action
 from aod.errors import ConfigError
-from aod.host import mounts
+from aod.host import directories, mounts
 from aod.host.mounts import Mount
 from aod.host.paths import share_problems
 from aod.schema import Section, forget_guesses, number
@@ -48,7 +48,7 @@ class Config(Section):
         1, 0.1, 60, "seconds", "window within which violations are counted"
     )
     aod_output_dir: Directory = Field(
-        default=Path("/var/log/aod"),
+        default=directories.OUTPUT,
         description="directory of the bundles (absolute path, not on an SMB share)",
     )
     min_free_mb: float = number(

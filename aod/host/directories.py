@@ -12,6 +12,8 @@ from aod.host import paths, trust
 
 log = logging.getLogger(__name__)
 
+OUTPUT = Path("/var/log/aod")
+"""Where the bundles are, unless the config says otherwise."""
 STATE = Path("/var/lib/aod")
 RUNTIME = Path("/run/aod")
 

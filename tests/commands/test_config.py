@@ -66,9 +66,7 @@ def test_show_as_json_has_value_and_source_by_key() -> None:
 
 
 def test_importing_the_command_loads_neither_pydantic_nor_numpy() -> None:
-    code = (
-        "import sys, aod.commands.config; print({'pydantic', 'numpy', 'ruamel'} & {*sys.modules})"
-    )
+    code = "import sys, aod.__main__; print({'pydantic', 'numpy', 'ruamel'} & {*sys.modules})"
 
     result = subprocess.run(
         [sys.executable, "-c", code],

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from aod.bundle import Bundle, OutputDirectory
 from aod.bundle.manifest import Operation
-from aod.commands import list as command
+from aod.commands import options
 from aod.commands.list import list_bundles
 from aod.config import load, outputdir
 from aod.errors import ConfigError, SurroundingsError
@@ -188,11 +188,11 @@ def test_a_bad_config_hides_no_bundle(
     seal(directory, manifests.RAISED, manifests.latency())
     config = tmp_path / "config.yaml"
     config.write_text(f"{CONFIG}wrong: 1\n")
-    monkeypatch.setattr(command, "DEFAULT_FILE", config)
-    monkeypatch.setattr(command, "DEFAULT_DIRECTORY", directory)
+    monkeypatch.setattr(options, "DEFAULT_FILE", config)
+    monkeypatch.setattr(options, "DEFAULT_DIRECTORY", directory)
 
-    for options in ([], ["--config", str(config)]):
-        result = CliRunner().invoke(app, options, catch_exceptions=False)
+    for arguments in ([], ["--config", str(config)]):
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
 
         assert "latency x 2126" in result.stdout
         assert result.stderr == (

@@ -1,6 +1,5 @@
 """`aod run`: how its failures are told (what it does is told by tests/vm)."""
 
-import logging
 import os
 import signal
 import subprocess
@@ -11,8 +10,6 @@ from typing import NamedTuple
 
 import pytest
 
-from aod.commands.run import told
-from aod.errors import SurroundingsError, TracerError
 from tests import ROOT
 
 WAITING = """
@@ -53,33 +50,6 @@ def signalled_once_it_says(text: str, code: str, number: signal.Signals) -> Ende
         process.send_signal(number)
         rest = process.stderr.read()
     return Ended(process.returncode, rest, time.monotonic() - started_s)
-
-
-def group(*failures: Exception) -> ExceptionGroup[Exception]:
-    return ExceptionGroup("outer", [ExceptionGroup("inner", failures)])
-
-
-@pytest.mark.parametrize("failure", [TracerError("ring"), BrokenPipeError()])
-def test_a_failure_that_main_knows_is_told_as_it_is(
-    failure: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert told(group(failure, KeyError("second"))) is failure
-    assert caplog.records == []
-
-
-def test_any_other_is_told_in_a_sentence_and_logged_with_its_trace(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    failure = KeyError("bug")
-
-    error = told(group(failure))
-
-    assert isinstance(error, SurroundingsError)
-    assert "KeyError('bug')" in str(error)
-    (record,) = caplog.records
-    assert record.levelno == logging.ERROR
-    assert record.exc_info
-    assert record.exc_info[1] is failure
 
 
 @pytest.mark.skipif(Path("/proc/fs/cifs").exists(), reason="cifs is loaded here")

@@ -1,6 +1,5 @@
 """`aod trace`: what it asks of the kernel and how it prints (real mounts: tests/vm)."""
 
-import asyncio
 import errno
 import json
 from pathlib import Path
@@ -10,14 +9,11 @@ import pytest
 
 from aod import smb
 from aod.commands import trace as command
-from aod.errors import ConfigError, SurroundingsError
+from aod.errors import ConfigError
 from aod.events import COMMANDS, Cause, Events, Kind, join
 from aod.runtime.queue import Channel
-from aod.smb import Command, module
-from aod.smb.filter import Filter
+from aod.smb import Command
 from aod.smb.names import Names
-from aod.tracer import needs
-from aod.tracer.program import Tracer
 from tests.events import MS, make
 
 
@@ -156,22 +152,3 @@ def test_json_is_an_object_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_a_threshold_that_is_none_is_refused(threshold_ms: float) -> None:
     with pytest.raises(ConfigError, match="allowed: 0 to 86400000"):
         command.trace(threshold_ms, errors=True, as_json=False)
-
-
-async def never(tracer: Tracer, stop: asyncio.Event) -> None:
-    raise AssertionError
-
-
-def test_without_cifs_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(needs, "missing", lambda: "")
-    monkeypatch.setattr(module, "is_loaded", lambda: False)
-
-    with pytest.raises(SurroundingsError, match="modprobe cifs, or mount a share"):
-        command.watch_until_stopped(Filter, never)
-
-
-def test_without_rights_it_says_which_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(needs, "missing", lambda: "cannot load BPF programs without CAP_BPF")
-
-    with pytest.raises(SurroundingsError, match="without CAP_BPF"):
-        command.watch_until_stopped(Filter, never)

@@ -315,9 +315,9 @@ IN_A_CLOSED_DIRECTORY = """
 import sys
 from pathlib import Path
 from aod import __main__
-from aod.commands import collect, config, doctor, list
+from aod.commands import doctor, options
 closed = Path(sys.argv.pop(1))
-for module in (collect, config, doctor, list):
+for module in (doctor, options):
     module.DEFAULT_FILE = closed
 __main__.main()
 """

@@ -14,7 +14,7 @@ from pathlib import Path
 from aod import smb
 from aod.runtime import memory
 from aod.bundle import OutputDirectory
-from aod.commands.run import watch_children_by_pidfd
+from aod.commands.loop import watch_children_by_pidfd
 from aod.config import Config
 from aod.smb import module
 from aod.smb.module import Module

@@ -20,7 +20,7 @@ from aod.actions.output import Output
 from aod.actions.program import run
 from aod.bundle import Bundle, OutputDirectory
 from aod.bundle.manifest import Manifest
-from aod.commands.run import told as told_failure
+from aod.commands.loop import first_failure
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detection import DetectorSpec
 from aod.detectors.detector import Detector
@@ -372,7 +372,7 @@ async def test_a_detector_that_raises_five_times_ends_the_service_and_is_told(
         with pytest.raises(ZeroDivisionError) as raised:
             await service.run()
 
-    error = told_failure(raised.value)
+    error = first_failure(raised.value)
     assert isinstance(error, SurroundingsError)
     assert "ZeroDivisionError('bug')" in str(error)
     assert tracer.calls == ["climb", "detach", "close"]
