@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,6 @@ from aod.events import BUCKETS
 
 Key: TypeAlias = tuple[int, int, int]
 """(connection id, tree id, command)"""
-
-
-NUMBERS = ("requests", "errors", "bytes", "total_ns", "longest_ns")
-"""The fields of a Counter besides its histogram."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +72,3 @@ class Sample:
             for key, counter in self.counters.items()
             if counter.requests != before.get(key, NOTHING).requests
         }
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it: a list for each Key, with what belongs to it."""
-        counters = [
-            (*key, *(getattr(each, name) for name in NUMBERS), each.latency.tolist())
-            for key, each in self.counters.items()
-        ]
-        in_flight = [(*key, count) for key, count in self.in_flight.items()]
-        told = {"time_ns": self.time_ns, "load": self.load}
-        return {**told, "counters": counters, "in_flight": in_flight}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Return what `as_dict` gave; raises ValueError, TypeError or KeyError for another."""
-        counters = {}
-        for connection_id, tree_id, command, *numbers, latency in plain["counters"]:
-            histogram = np.array(latency, np.int64)
-            if histogram.shape != (BUCKETS,):
-                raise ValueError(f"a histogram of shape {histogram.shape}")
-            named = dict(zip(NUMBERS, numbers, strict=True))
-            counters[connection_id, tree_id, command] = Counter(**named, latency=histogram)
-        in_flight = {(each[0], each[1], each[2]): each[3] for each in plain["in_flight"]}
-        return cls(plain["time_ns"], counters, in_flight, plain["load"])

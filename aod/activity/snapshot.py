@@ -17,6 +17,17 @@ class TreeNames(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class KnownTrees:
+    """Names that somebody else has looked up, by connection id and tree id."""
+
+    names: Mapping[tuple[int, int], tuple[str, str]]
+
+    def server_and_share(self, connection_id: int, tree_id: int) -> tuple[str, str]:
+        """Return both names, "" for what has none."""
+        return self.names.get((connection_id, tree_id), ("", ""))
+
+
+@dataclass(frozen=True, slots=True)
 class Activity:
     """What one command did on one share between two samples; all operations, aod's own left out.
 

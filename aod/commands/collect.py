@@ -55,17 +55,19 @@ def collect(
 def _keeps_in(service: "Client", output: Path) -> bool:
     """Return whether the running service keeps its bundles in this directory."""
     try:
-        is_same = output.samefile(service.status["output"])
+        is_same = output.samefile(service.status.output)
     except OSError:  # one of them is not there (any more)
         is_same = False
     if not is_same:
-        log.info("the running service keeps its bundles in %s", service.status["output"])
+        log.info("the running service keeps its bundles in %s", service.status.output)
     return is_same
 
 
 def _ask(service: "Client", reason: str) -> str:
+    from aod.control.answers import CollectAnswer
+
     try:
-        return str(service.ask("collect", reason=reason)["bundle"])
+        return service.ask(CollectAnswer, reason=reason).bundle
     except KeyboardInterrupt:
         typer.echo("aod: the service goes on collecting (see: aod list)", err=True)
         raise typer.Exit(INTERRUPTED) from None

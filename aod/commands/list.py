@@ -158,19 +158,19 @@ def _list_suppressed(as_json: bool) -> None:
         typer.echo("nothing was held back since the last bundle")
 
 
-def _held_back() -> list["Suppressed"]:
+def _held_back() -> tuple["Suppressed", ...]:
     """Ask the service; without one look at what the last one has left."""
-    from aod.bundle.manifest import Suppressed
     from aod.control import find
+    from aod.control.answers import SuppressedAnswer
     from aod.errors import SurroundingsError
     from aod.host.directories import state_directory
     from aod.incidents.state import read
 
     if service := find():
-        return [Suppressed(**each) for each in service.ask("suppressed")["suppressed"]]
+        return service.ask(SuppressedAnswer).suppressed
     path = state_directory()
     try:
-        return [each.described() for each in read(path).cooldowns.suppressed]
+        return tuple(each.described() for each in read(path).cooldowns.suppressed)
     except FileNotFoundError as error:
         raise SurroundingsError(
             f"no service runs, and none has left a state in {path} (aod run keeps it there)"

@@ -67,7 +67,7 @@ def _output_of_service() -> Path | None:
         service = find()
     except ServiceError:
         return None
-    return Path(service.status["output"]) if service else None
+    return Path(service.status.output) if service else None
 
 
 def left_out(others: Sequence[str]) -> str:

@@ -16,10 +16,9 @@ from aod.errors import ConfigError
 
 if TYPE_CHECKING:
     from aod.activity.samples import Sample
-    from aod.activity.snapshot import Activity, Snapshot
+    from aod.activity.snapshot import Activity, Snapshot, TreeNames
     from aod.control import Client
     from aod.smb.filter import Filter
-    from aod.smb.names import Names
     from aod.tracer.program import Tracer
 
 log = logging.getLogger(__name__)
@@ -44,6 +43,14 @@ class View:
     count: int | None
     sort: Sort
     show: Show
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A sample, and what its trees are called."""
+
+    sample: "Sample"
+    names: "TreeNames"
 
 
 def top(
@@ -75,38 +82,47 @@ def _watch(view: View) -> None:
     from aod.control import find
 
     if service := find():
-        run_until_stopped(partial(_top_of_service, service, view))
+        run_until_stopped(partial(show_samples, OfService(service), view))
     else:
         watch_until_stopped(_nothing, partial(_top, view))
 
 
-async def _top_of_service(service: "Client", view: View, stop: asyncio.Event) -> None:
-    from aod.smb.names import Names
-
-    await show_samples(SamplesOf(service), Names(), view, stop)
-
-
-class SamplesOf:
-    """Takes samples of a service's counters; the first one tells what there is to know of them."""
+class OfService:
+    """Takes samples of a service's counters; the first one says whether there are any."""
 
     def __init__(self, service: "Client") -> None:
         self._service = service
         self._is_first = True
 
-    def __call__(self) -> "Sample":
-        """Return a sample; blocks."""
-        from aod.activity.samples import Sample
-        from aod.errors import ServiceError
+    def __call__(self) -> Taken:
+        """Return a sample, with the names that the service has; blocks."""
+        from aod.control.answers import SampleAnswer
 
-        answer = self._service.ask("sample")
+        answer = self._service.ask(SampleAnswer)
         # Only before the table is there: a line would be written into it.
-        if self._is_first and not answer.get("attached"):
+        if self._is_first and not answer.attached:
             log.warning("cifs is not loaded: the service waits for it")
         self._is_first = False
-        try:
-            return Sample.from_dict(answer)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ServiceError(f"the service's sample cannot be read: {error!r}") from error
+        return Taken(answer.sample(), answer.names())
+
+
+class OfTracer:
+    """Takes samples of a tracer's counters, and looks up the names."""
+
+    def __init__(self, tracer: "Tracer") -> None:
+        from aod.smb.names import Names
+
+        self._tracer = tracer
+        self._names = Names()
+
+    def __call__(self) -> Taken:
+        """Return a sample; blocks."""
+        from aod.tracer.sampling import sample
+
+        taken = sample(self._tracer)
+        # After the sample, so that what it holds has a name.
+        self._names.refresh()
+        return Taken(taken, self._names)
 
 
 def _nothing() -> "Filter":
@@ -117,15 +133,10 @@ def _nothing() -> "Filter":
 
 
 async def _top(view: View, tracer: "Tracer", stop: asyncio.Event) -> None:
-    from aod.smb.names import Names
-    from aod.tracer.sampling import sample
-
-    await show_samples(partial(sample, tracer), Names(), view, stop)
+    await show_samples(OfTracer(tracer), view, stop)
 
 
-async def show_samples(
-    take: "Callable[[], Sample]", names: "Names", view: View, stop: asyncio.Event
-) -> None:
+async def show_samples(take: Callable[[], Taken], view: View, stop: asyncio.Event) -> None:
     """Show what lies between samples until `stop` is set or enough were shown; `take` blocks."""
     loop = asyncio.get_running_loop()
     before, due_s, shown = await asyncio.to_thread(take), loop.time(), 0
@@ -137,11 +148,11 @@ async def show_samples(
             return
         except TimeoutError:
             after = await asyncio.to_thread(take)
-        view.show(await asyncio.to_thread(_snapshot, before, after, names, view.sort))
+        view.show(await asyncio.to_thread(_snapshot, before.sample, after, view.sort))
         before, shown = after, shown + 1
 
 
-def _snapshot(before: "Sample", after: "Sample", names: "Names", sort: Sort) -> "Snapshot":
+def _snapshot(before: "Sample", taken: Taken, sort: Sort) -> "Snapshot":
     from aod.activity.snapshot import Snapshot, activity, total
     from aod.clock import iso, wall_offset_ns
 
@@ -149,11 +160,11 @@ def _snapshot(before: "Sample", after: "Sample", names: "Names", sort: Sort) -> 
         slowness = -each.p99_ns if sort is Sort.P99 else 0
         return slowness, -each.operations, each.server, each.share, each.command
 
-    names.refresh()
+    after = taken.sample
     return Snapshot(
         time=iso(after.time_ns + wall_offset_ns()),
         interval_s=(after.time_ns - before.time_ns) / 1e9,
-        activities=sorted(activity(before, after, names), key=rank),
+        activities=sorted(activity(before, after, taken.names), key=rank),
         total=total(before, after),
     )
 

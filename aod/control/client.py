@@ -7,11 +7,16 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from aod.control import protocol
 from aod.errors import ServiceError
 from aod.host.directories import runtime_directory
+
+if TYPE_CHECKING:
+    from aod.control.answers import StatusAnswer
+
+A = TypeVar("A", bound=protocol.Answer)
 
 PATIENCE_S = 15.0
 """Without a line from a service that tells every WORKING_S that it is at work."""
@@ -22,19 +27,21 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Client:
     """Asks the service whose socket is in a directory; `status` is what it said of itself."""
 
-    def __init__(self, directory: Path, status: dict[str, Any]) -> None:
+    def __init__(self, directory: Path, status: "StatusAnswer") -> None:
         self._directory = directory
         self.status = status
 
-    def ask(self, request: str, **options: Any) -> dict[str, Any]:
-        """Return the answer, however long the service works on it.
+    def ask(self, wanted: type[A], **options: str) -> A:
+        """Return the answer that is wanted, however long the service works on it.
 
-        Raises ServiceError when the service refuses, has gone, or falls silent.
+        Raises ServiceError when the service refuses, has gone, falls silent, or answers otherwise.
         """
-        answer = _ask(self._directory, request, options)
-        if answer is None:
+        from aod.control import answers
+
+        done = _ask(self._directory, wanted.REQUEST, options)
+        if done is None:
             raise ServiceError("the service has ended")
-        return answer
+        return answers.read(wanted, done)
 
 
 def find(directory: Path | None = None) -> Client | None:
@@ -42,12 +49,17 @@ def find(directory: Path | None = None) -> Client | None:
 
     Raises ServiceError when one runs, or may run, and cannot be asked.
     """
-    place = directory or runtime_directory()
-    status = _ask(place, "status", {})
-    return None if status is None else Client(place, status)
+    runtime = directory or runtime_directory()
+    done = _ask(runtime, "status", {})
+    if done is None:
+        return None
+    # With pydantic, which takes a while to import: only where a service runs.
+    from aod.control import answers
+
+    return Client(runtime, answers.read(answers.StatusAnswer, done))
 
 
-def _ask(directory: Path, request: str, options: dict[str, Any]) -> dict[str, Any] | None:
+def _ask(directory: Path, request: str, options: protocol.Options) -> protocol.Done | None:
     """Return the answer, None when nobody listens."""
     try:
         with _connected(directory) as connection:
@@ -82,13 +94,12 @@ def _connected(directory: Path) -> Iterator[socket.socket]:
         os.close(fd)
 
 
-def _talk(connection: socket.socket, line: bytes) -> dict[str, Any]:
+def _talk(connection: socket.socket, line: bytes) -> protocol.Done:
     # A service that turns one away does not read; why, it has said already.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.sendall(line)
     with connection.makefile("rb") as lines, contextlib.suppress(ConnectionResetError):
         while told := lines.readline(protocol.MAX_ANSWER_BYTES):
-            answer = protocol.read_answer(told)
-            if answer is not None:
-                return answer
+            if done := protocol.read_answer(told):
+                return done
     raise ServiceError("the service ended before it had answered")

@@ -9,8 +9,9 @@ A connection carries one request. Every last line tells which aod has answered.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import ClassVar, Protocol, TypeAlias
 
 from aod.errors import ServiceError
 
@@ -23,6 +24,23 @@ VERSION = version("aod")
 WORKING_S = 5.0
 """How often a client hears of a request that takes long."""
 
+Options: TypeAlias = Mapping[str, object]
+"""What a request says besides its name; whoever answers it checks it."""
+
+
+class Answer(Protocol):
+    """A dataclass with what one request, of the name REQUEST, is answered."""
+
+    REQUEST: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The last line of a request that was granted, from a service of this version."""
+
+    version: str
+    answer: Options
+
 
 def address(directory_fd: int, name: str = SOCKET) -> str:
     """Return how to reach a socket in a directory: by its descriptor, so through no link.
@@ -32,12 +50,12 @@ def address(directory_fd: int, name: str = SOCKET) -> str:
     return f"/proc/self/fd/{directory_fd}/{name}"
 
 
-def request_line(request: str, options: Mapping[str, Any]) -> bytes:
+def request_line(request: str, options: Options) -> bytes:
     """Return a request as it is sent."""
     return _line({**options, "format": FORMAT, "request": request})
 
 
-def read_request(line: bytes) -> tuple[str, dict[str, Any]]:
+def read_request(line: bytes) -> tuple[str, Options]:
     """Return a request's name and options; raises ServiceError for what is none."""
     told = _object(line)
     if told.pop("format", None) != FORMAT:
@@ -53,7 +71,7 @@ def working() -> bytes:
     return _line({"format": FORMAT, "state": "working"})
 
 
-def done(answer: Mapping[str, Any]) -> bytes:
+def done(answer: Answer) -> bytes:
     """Return the last line of a request that was granted."""
     return _line(_last("done") | {"answer": answer})
 
@@ -63,34 +81,47 @@ def refused(error: str) -> bytes:
     return _line(_last("refused") | {"error": error})
 
 
-def read_answer(line: bytes) -> dict[str, Any] | None:
-    """Return the answer, or None when the service is still working on it.
+def read_answer(line: bytes) -> Done | None:
+    """Return what was answered, or None when the service is still working on it.
 
     Raises ServiceError with what a service says that refuses, and for one of another format.
     """
     told = _object(line)
+    version = str(told.get("version", "of another version"))
     if told.get("format") != FORMAT:
-        raise ServiceError(
-            f"the running service is aod {told.get('version', 'of another version')}, and this is "
-            f"aod {VERSION} (restart the service: systemctl restart aod)"
-        )
+        raise ServiceError(another_version(version))
     if told.get("state") == "working":
         return None
     answer = told.get("answer")
     if told.get("state") == "done" and isinstance(answer, dict):
-        return answer
+        return Done(version, answer)
     raise ServiceError(f"the running service refuses: {told.get('error', 'no reason given')}")
 
 
-def _last(state: str) -> dict[str, Any]:
+def another_version(version: str) -> str:
+    """Say that a service which answers otherwise was started before aod was replaced."""
+    return (
+        f"the running service is aod {version}, and this is aod {VERSION} "
+        "(restart the service: systemctl restart aod)"
+    )
+
+
+def _last(state: str) -> dict[str, object]:
     return {"format": FORMAT, "state": state, "version": VERSION}
 
 
-def _line(told: Mapping[str, Any]) -> bytes:
-    return json.dumps(told).encode() + b"\n"
+def _line(told: Mapping[str, object]) -> bytes:
+    return json.dumps(told, default=_by_field).encode() + b"\n"
 
 
-def _object(line: bytes) -> dict[str, Any]:
+def _by_field(value: object) -> dict[str, object]:
+    """Return a dataclass as json can write it; the values stay what they are."""
+    if not is_dataclass(value):
+        raise TypeError(f"no part of an answer: {value!r}")
+    return {each.name: getattr(value, each.name) for each in fields(value)}
+
+
+def _object(line: bytes) -> dict[str, object]:
     try:
         told = json.loads(line)
     except (ValueError, RecursionError) as error:

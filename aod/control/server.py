@@ -9,10 +9,11 @@ import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from aod.control import protocol
 from aod.control.listener import Listener
+from aod.control.protocol import Answer, Options
 from aod.errors import AodError, ServiceError
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ SLOW_S = 5.0
 """Within which a client must have taken a line of the answer."""
 _UCRED = struct.Struct("=iII")
 
-Answer = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+Respond: TypeAlias = Callable[[Options], Awaitable[Answer]]
 """Given the request's options; an AodError is told to the client as the reason to refuse."""
 
 
@@ -34,7 +35,7 @@ Answer = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 class Route:
     """What answers a request, and how long it may take."""
 
-    answer: Answer
+    respond: Respond
     deadline_s: float = 10.0
 
 
@@ -138,11 +139,11 @@ class Control:
         return self._routes[name]
 
 
-async def _outcome(name: str, route: Route, options: Mapping[str, Any]) -> bytes:
+async def _outcome(name: str, route: Route, options: Options) -> bytes:
     """Return the last line of the answer, whatever happens."""
     try:
         async with asyncio.timeout(route.deadline_s):
-            answer = await route.answer(options)
+            answer = await route.respond(options)
             return await asyncio.to_thread(protocol.done, answer)
     except AodError as error:
         return protocol.refused(str(error))

@@ -1,8 +1,7 @@
 """The probes, attached for real and taken out again: what is seen, what is not, and why."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
-from typing import Any
 
 from aod import text
 from aod.doctor.finding import Finding, State
@@ -12,6 +11,7 @@ from aod.smb.filter import Filter
 from aod.smb.probes import CREDITS, LADDER
 from aod.tracer import probing
 from aod.tracer.ladder import TYPES, climb
+from aod.tracer.probing import Attached, ProbeState, RungInUse
 from aod.tracer.program import Tracer
 
 WANTED = Filter(kinds=frozenset({Kind.CREDIT_WAIT}))
@@ -33,30 +33,30 @@ def examine(hidden: Collection[str] = ()) -> Iterator[Finding]:
         yield from findings(probing.describe(tracer))
 
 
-def findings(told: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what a tracer's description says, of this process or of the running service."""
-    yield _rung(told["rung"], told["refusals"])
-    for refusal in told["refusals"]:
+def findings(attached: Attached) -> Iterator[Finding]:
+    """Yield what is attached, by this process or by the running service."""
+    yield _rung(attached.rung, attached.refusals)
+    for refusal in attached.refusals:
         yield Finding(State.NOTE, "rung", f"not {refusal}")
-    yield Finding(State.OK, "ring", f"{text.size(told['ring_bytes'])} for events")
-    for probe in told["probes"]:
+    yield Finding(State.OK, "ring", f"{text.size(attached.ring_bytes)} for events")
+    for probe in attached.probes:
         yield _probe(probe)
 
 
-def _rung(rung: Mapping[str, Any], refusals: Sequence[str]) -> Finding:
+def _rung(rung: RungInUse, refusals: Sequence[str]) -> Finding:
     if not refusals:
-        return Finding(State.OK, "rung", f"{rung['number']}, the highest: {rung['name']}")
-    return Finding(State.WARNING, "rung", f"{rung['number']}: {rung['name']} ({rung['lacks']})")
+        return Finding(State.OK, "rung", f"{rung.number}, the highest: {rung.name}")
+    return Finding(State.WARNING, "rung", f"{rung.number}: {rung.name} ({rung.lacks})")
 
 
-def _probe(probe: Mapping[str, Any]) -> Finding:
-    section, tells = probe["section"], probe["tells"]
-    if probe["for_credits"]:
+def _probe(probe: ProbeState) -> Finding:
+    section, tells = probe.section, probe.tells
+    if probe.for_credits:
         tells += "; attached when an anomaly of type Credits is watched for"
-    if probe["missing"]:
-        reason = f"{section} is missing: {tells} ({probe['missing']})"
+    if probe.missing:
+        reason = f"{section} is missing: {tells} ({probe.missing})"
         return Finding(State.WARNING, "probe", reason)
-    if not probe["attached"]:
+    if not probe.attached:
         return Finding(State.NOTE, "probe", f"{section} is not attached: {tells}")
     return Finding(State.OK, "probe", f"{section}: {tells}")
 

@@ -1,9 +1,9 @@
 """The running service: what it has attached, whether its books are closed, what it has lost."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from aod.control import Client, find
+from aod.control import find
+from aod.control.answers import StatusAnswer, TracerAnswer
 from aod.doctor import probes
 from aod.doctor.finding import Finding, State
 from aod.errors import ServiceError
@@ -17,19 +17,18 @@ def examine() -> Iterator[Finding] | None:
     """
     try:
         service = find()
-        return None if service is None else _findings(service, service.ask("tracer"))
+        return _findings(service.status, service.ask(TracerAnswer)) if service else None
     except ServiceError as error:
         return iter([Finding(State.WARNING, "service", str(error))])
 
 
-def _findings(service: Client, told: Mapping[str, Any]) -> Iterator[Finding]:
-    status = service.status
-    text = f"runs as process {status['pid']}, bundles in {status['output']}: {status['status']}"
-    yield Finding(State.WARNING if status["complaints"] else State.OK, "service", text)
-    if told.get("probes"):
-        yield from probes.findings(told)
-    yield _books(Ledger(**told["ledger"]))
-    yield _losses(told["lost"])
+def _findings(status: StatusAnswer, tracer: TracerAnswer) -> Iterator[Finding]:
+    text = f"runs as process {status.pid}, bundles in {status.output}: {status.status}"
+    yield Finding(State.WARNING if status.complaints else State.OK, "service", text)
+    if attached := tracer.attached():
+        yield from probes.findings(attached)
+    yield _books(tracer.ledger)
+    yield _losses(tracer.lost)
 
 
 def _books(ledger: Ledger) -> Finding:

@@ -1,17 +1,23 @@
 """What the service answers over its socket, and what it does for who asks."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
-from aod.control import Route
+from aod.bundle import OutputDirectory
+from aod.control import Options, Route
+from aod.control.answers import (
+    CollectAnswer,
+    SampleAnswer,
+    StatusAnswer,
+    SuppressedAnswer,
+    TracerAnswer,
+)
 from aod.errors import ServiceError
 from aod.incidents.incidents import Incidents
 from aod.service.collect import OnRequest
+from aod.service.losses import Losses
+from aod.service.readings import About
+from aod.smb.names import Names
 from aod.tracer.follower import Follower
-from aod.tracer.ledger import Ledger
 
 MAX_REASON_CHARS = 1000
 COLLECT_S = 3600.0
@@ -19,19 +25,21 @@ COLLECT_S = 3600.0
 
 
 class Answers:
-    """Answers from the stages of a service; `about` tells what it says of itself."""
+    """Answers from the stages of a service."""
 
     def __init__(
         self,
-        about: Callable[[], dict[str, Any]],
-        lost: Callable[[Ledger], dict[str, int]],
+        about: About,
+        losses: Losses,
+        names: Names,
         on_request: OnRequest,
         tracer: Follower,
         incidents: Incidents,
-        output: Path,
+        output: OutputDirectory,
     ) -> None:
         self._about = about
-        self._lost = lost
+        self._losses = losses
+        self._names = names
         self._on_request = on_request
         self._tracer = tracer
         self._incidents = incidents
@@ -40,30 +48,35 @@ class Answers:
     def routes(self) -> dict[str, Route]:
         """Return what answers each request."""
         return {
-            "status": Route(self._status),
-            "sample": Route(self._sample),
-            "suppressed": Route(self._suppressed),
-            "tracer": Route(self._describe_tracer),
-            "collect": Route(self._collect, COLLECT_S),
+            StatusAnswer.REQUEST: Route(self._status),
+            SampleAnswer.REQUEST: Route(self._sample),
+            SuppressedAnswer.REQUEST: Route(self._suppressed),
+            TracerAnswer.REQUEST: Route(self._describe_tracer),
+            CollectAnswer.REQUEST: Route(self._collect, COLLECT_S),
         }
 
-    async def _status(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return self._about()
+    async def _status(self, options: Options) -> StatusAnswer:
+        return self._about.tell()
 
-    async def _sample(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        taken = await asyncio.to_thread(self._tracer.sample)
-        return {**taken.as_dict(), "attached": self._tracer.tracer is not None}
+    async def _sample(self, options: Options) -> SampleAnswer:
+        return await asyncio.to_thread(self._take_sample)
 
-    async def _suppressed(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return {"suppressed": [asdict(each.described()) for each in self._incidents.held_back]}
+    def _take_sample(self) -> SampleAnswer:
+        taken = self._tracer.sample()
+        trees = {key[:2] for key in taken.counters.keys() | taken.in_flight.keys()}
+        attached = self._tracer.tracer is not None
+        return SampleAnswer.of(taken, self._names.of_trees(trees), attached)
 
-    async def _describe_tracer(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Tell what is attached now (empty without cifs), the books, and what was lost."""
-        probes = await asyncio.to_thread(self._tracer.describe_probes)
+    async def _suppressed(self, options: Options) -> SuppressedAnswer:
+        held_back = self._incidents.held_back
+        return SuppressedAnswer(tuple(each.described() for each in held_back))
+
+    async def _describe_tracer(self, options: Options) -> TracerAnswer:
+        attached = await asyncio.to_thread(self._tracer.describe_probes)
         ledger = await asyncio.to_thread(self._tracer.ledger)
-        return {**probes, "ledger": asdict(ledger), "lost": self._lost(ledger)}
+        return TracerAnswer.of(ledger, self._losses.beside(ledger), attached)
 
-    async def _collect(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    async def _collect(self, options: Options) -> CollectAnswer:
         """Open an incident, or join the one that is being collected; wait for its bundle."""
         reason = options.get("reason", "")
         if not isinstance(reason, str) or len(reason) > MAX_REASON_CHARS:
@@ -71,4 +84,4 @@ class Answers:
         manual = await self._on_request.anomaly(reason)
         outcome = self._incidents.outcomes.expect(manual)
         self._on_request.send(manual)
-        return {"bundle": str(self._output / await outcome)}
+        return CollectAnswer(str(self._output.path / await outcome))

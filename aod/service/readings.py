@@ -2,9 +2,9 @@
 
 import os
 from dataclasses import asdict
-from typing import Any
 
 from aod.bundle import OutputDirectory
+from aod.control.answers import StatusAnswer
 from aod.metrics import Reading
 from aod.runtime.counts import Tally
 from aod.runtime.status import Status
@@ -51,12 +51,12 @@ class About:
         self._output = output
         self._status = status
 
-    def tell(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
-        return {
-            "pid": os.getpid(),
-            "output": str(self._output.path),
-            "config_sha256": self._active.config.fingerprint(),
-            "status": str(self._status),
-            "complaints": self._status.complaints,
-        }
+    def tell(self) -> StatusAnswer:
+        """Return it as it is now."""
+        return StatusAnswer(
+            os.getpid(),
+            str(self._output.path),
+            self._active.config.fingerprint(),
+            str(self._status),
+            self._status.complaints,
+        )

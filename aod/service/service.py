@@ -161,12 +161,13 @@ class Service:
         )
         self.about = About(self.active, output, self.status)
         self.answers = Answers(
-            self.about.tell,
-            self.losses.beside,
+            self.about,
+            self.losses,
+            self.names,
             self.on_request,
             self.tracer,
             self.incidents,
-            output.path,
+            output,
         )
         self.control = Control(runtime_directory(), self.answers.routes())
         self.reload = Reload(

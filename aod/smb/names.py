@@ -6,11 +6,11 @@ An id that is not known is shown as an id.
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,9 @@ REMEMBERED = 8192
 """Of each kind of name, those gone since included; the oldest are forgotten."""
 REST = 20
 """Times as long as a look-up took, what comes often rests after it: 5 % of a core at most."""
+
+Tree: TypeAlias = tuple[int, int]
+"""(connection id, tree id)"""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -147,6 +150,14 @@ class Names:
             if len(trees) == 1:
                 return trees.pop()
         return self.server(connection_id), ""
+
+    def of_trees(self, trees: Collection[Tree]) -> dict[Tree, tuple[str, str]]:
+        """Return server and share of each tree; reads anew, and blocks, when one has no name."""
+        found = {tree: self.server_and_share(*tree) for tree in trees}
+        if all(server and (share or not tree[1]) for tree, (server, share) in found.items()):
+            return found
+        self.refresh()
+        return {tree: self.server_and_share(*tree) for tree in trees}
 
     def file(self, session_id: int, tree_id: int, file_id: int) -> str:
         """Return the name, without its folder, under which a file id was last seen, or ""."""

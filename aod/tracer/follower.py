@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from aod.tracer.ladder import climb
 from aod.tracer.ledger import Ledger, TracerState, ledger_of
 from aod.tracer.libbpf import libbpf_version
 from aod.tracer.own import OwnProcesses
+from aod.tracer.probing import Attached
 from aod.tracer.program import Tracer
 from aod.tracer.sampling import sample
 
@@ -137,10 +137,10 @@ class Follower:
             refusals = tuple(tracer.refusals) if tracer else ()
         return TracerState(rung, missing, refusals, self.ledger())
 
-    def describe_probes(self) -> dict[str, Any]:
-        """Return which probes are attached, see aod.tracer.probing; empty without cifs."""
+    def describe_probes(self) -> Attached | None:
+        """Return which probes are attached, None without cifs."""
         with self._using() as tracer:
-            return probing.describe(tracer) if tracer else {}
+            return probing.describe(tracer) if tracer else None
 
     def open_requests(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what is sent and unanswered, as Tracer does."""

@@ -1,32 +1,61 @@
 """What a tracer has attached, in plain data: for the doctor, here or over the socket."""
 
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING
 
 from aod.smb.probes import CREDITS, Probe
-from aod.tracer.program import Tracer
+
+if TYPE_CHECKING:  # who only reads over the socket needs no libbpf
+    from aod.tracer.program import Tracer
 
 
-def describe(tracer: Tracer) -> dict[str, Any]:
-    """Return the rung, why none higher holds, the ring's size, and each probe.
+@dataclass(frozen=True, slots=True)
+class RungInUse:
+    """A rung of the ladder, and what it lacks of the highest."""
 
-    A probe has its `section`, what it `tells`, and whether it is `attached`; one that is wanted
-    and not attached has the reason as `missing`.
-    """
+    number: int
+    name: str
+    lacks: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeState:
+    """One probe: what it tells, whether it is attached, or why one that is wanted is not."""
+
+    section: str
+    tells: str
+    attached: bool
+    missing: str
+    for_credits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """The rung, why none higher holds, the ring's size, and each probe."""
+
+    rung: RungInUse
+    refusals: tuple[str, ...]
+    ring_bytes: int
+    probes: tuple[ProbeState, ...]
+
+
+def describe(tracer: "Tracer") -> Attached:
+    """Return what a tracer has attached."""
     rung = tracer.rung
-    return {
-        "rung": {"number": rung.number, "name": rung.name, "lacks": rung.lacks},
-        "refusals": list(tracer.refusals),
-        "ring_bytes": tracer.ring_bytes,
-        "probes": [_probe(tracer, probe) for probe in chain(rung.needed, rung.optional, CREDITS)],
-    }
+    return Attached(
+        RungInUse(rung.number, rung.name, rung.lacks),
+        tuple(tracer.refusals),
+        tracer.ring_bytes,
+        tuple(_state(tracer, probe) for probe in chain(rung.needed, rung.optional, CREDITS)),
+    )
 
 
-def _probe(tracer: Tracer, probe: Probe) -> dict[str, Any]:
-    return {
-        "section": tracer.section(probe),
-        "tells": probe.tells,
-        "attached": probe.program in tracer.programs,
-        "missing": tracer.missing.get(probe.program, ""),
-        "for_credits": probe in CREDITS,
-    }
+def _state(tracer: "Tracer", probe: Probe) -> ProbeState:
+    return ProbeState(
+        section=tracer.section(probe),
+        tells=probe.tells,
+        attached=probe.program in tracer.programs,
+        missing=tracer.missing.get(probe.program, ""),
+        for_credits=probe in CREDITS,
+    )

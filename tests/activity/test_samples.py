@@ -1,13 +1,9 @@
-import json
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aod.activity.samples import NOTHING, Sample
-from aod.events import BUCKETS
-from tests.activity.made import SECOND, counter, taken
+from tests.activity.made import counter, taken
 
 READ, WRITE = 8, 9
 
@@ -64,31 +60,3 @@ def test_with_another_load_of_cifs_all_counts() -> None:
     after = Sample(2, {(1, 5, READ): counter(100, 100)}, {}, load=2)
 
     assert after.since(before)[1, 5, READ].requests == 2
-
-
-def test_a_sample_comes_back_from_json_as_it_was() -> None:
-    sent = taken(7, {(1 << 63, 5, WRITE): counter(900, 12_345, errors=1)}, {(1, 5, READ): 3})
-
-    got = Sample.from_dict(json.loads(json.dumps(sent.as_dict())))
-
-    ((key, count),) = got.counters.items()
-    assert (got.time_ns, got.load, got.in_flight) == (7 * SECOND, 0, {(1, 5, READ): 3})
-    assert key == (1 << 63, 5, WRITE)
-    assert (count.requests, count.errors, count.total_ns) == (2, 1, 13_245_000)
-    assert (count.latency == sent.counters[key].latency).all()
-
-
-BAD: dict[str, dict[str, Any]] = {
-    "no key": {},
-    "a histogram too short": {"counters": [[1, 5, 8, 1, 0, 0, 9, 9, [1]]]},
-    "a number too few": {"counters": [[1, 5, 8, 1, 0, 0, 9, [0] * BUCKETS]]},
-    "no list": {"counters": 5},
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_what_is_no_sample_is_refused(case: str) -> None:
-    told: dict[str, Any] = {"time_ns": 1, "load": 0, "in_flight": []}
-
-    with pytest.raises((KeyError, TypeError, ValueError)):
-        Sample.from_dict(told | BAD[case])

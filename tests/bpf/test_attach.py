@@ -1,7 +1,6 @@
 """The kprobe programs in place, as far as a kernel without cifs allows."""
 
 import ctypes
-import json
 import threading
 from pathlib import Path
 
@@ -117,14 +116,13 @@ def test_nothing_is_left_open_by_a_tracer_that_was_closed(kernel_types: Path) ->
 def test_the_loaded_object_is_described_with_a_line_for_each_of_its_probes(tracer: Tracer) -> None:
     rung = LADDER[0]
 
-    told = probing.describe(tracer)
+    attached = probing.describe(tracer)
 
-    assert json.loads(json.dumps(told)) == told
-    assert (told["rung"]["number"], told["ring_bytes"]) == (1, 4 << 20)
-    assert len(told["probes"]) == len(rung.needed) + len(rung.optional) + len(CREDITS)
-    sections = {each["section"] for each in told["probes"]}
+    assert (attached.rung.number, attached.ring_bytes) == (1, 4 << 20)
+    assert len(attached.probes) == len(rung.needed) + len(rung.optional) + len(CREDITS)
+    sections = {each.section for each in attached.probes}
     assert {"kprobe/smb_send_rqst", "raw_tp/smb3_reconnect"} <= sections
-    assert not any(each["attached"] for each in told["probes"])
+    assert not any(each.attached for each in attached.probes)
 
 
 def test_a_filter_that_wants_credits_later_has_each_of_their_probes_tried(tracer: Tracer) -> None:

@@ -3,17 +3,15 @@
 import asyncio
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aod.activity.samples import Counter, Sample
-from aod.activity.snapshot import Snapshot
+from aod.activity.snapshot import KnownTrees, Snapshot
 from aod.commands import top as command
 from aod.errors import ConfigError
 from aod.events import BUCKETS
-from aod.smb.names import Names
 
 SECOND = 1_000_000_000
 READ, WRITE = 8, 9
@@ -25,7 +23,7 @@ class Samples:
     def __init__(self) -> None:
         self.taken = 0
 
-    def __call__(self) -> Sample:
+    def __call__(self) -> command.Taken:
         reads, writes = np.zeros(BUCKETS, np.int64), np.zeros(BUCKETS, np.int64)
         reads[13], writes[9] = 20 * self.taken, 100 * self.taken
         counters = {
@@ -33,7 +31,8 @@ class Samples:
             (1, 5, WRITE): Counter(100 * self.taken, 2 * self.taken, 4096, 0, 900_000, writes),
         }
         self.taken += 1
-        return Sample(self.taken * SECOND, counters, {(1, 5, READ): 3})
+        taken = Sample(self.taken * SECOND, counters, {(1, 5, READ): 3})
+        return command.Taken(taken, KnownTrees({}))
 
 
 class Kept:
@@ -51,11 +50,10 @@ class Kept:
 async def shown(
     show: command.Show, *, count: int | None = 1, sort: command.Sort = command.Sort.OPERATIONS
 ) -> None:
-    names = Names(Path("/nonexistent/DebugData"), Path("/nonexistent"))
     stop = asyncio.Event()
     async with asyncio.timeout(20):
         view = command.View(0.01, count, sort, show)
-        await command.show_samples(Samples(), names, view, stop)
+        await command.show_samples(Samples(), view, stop)
 
 
 async def test_json_tells_rates_of_each_command_and_of_all(
@@ -102,11 +100,10 @@ async def test_sorted_by_latency_the_slowest_stands_first() -> None:
 async def test_it_ends_when_it_is_told_to() -> None:
     stop = asyncio.Event()
     show = Kept(then=stop.set)
-    names = Names(Path("/nonexistent/DebugData"), Path("/nonexistent"))
 
     async with asyncio.timeout(20):
         view = command.View(0.01, None, command.Sort.OPERATIONS, show)
-        await command.show_samples(Samples(), names, view, stop)
+        await command.show_samples(Samples(), view, stop)
 
     assert len(show.snapshots) == 1
 

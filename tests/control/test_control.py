@@ -13,43 +13,72 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aod.control import Control, Route, find, protocol, server
+from aod.control import Control, Options, Route, find, protocol, server
 from aod.control import client as client_module
+from aod.control.answers import StatusAnswer
 from aod.control.listener import LOCK, Listener
-from aod.control.protocol import MAX_REQUEST_BYTES, SOCKET
+from aod.control.protocol import MAX_REQUEST_BYTES, SOCKET, VERSION, Answer
 from aod.errors import ServiceError
 from tests import ROOT
 from tests.conftest import Told, names_in
 
+A = TypeVar("A", bound=Answer)
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="another user takes root")
 
 
-async def status(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {"pid": os.getpid()}
+STATUS = StatusAnswer(os.getpid(), "/var/log/aod", "abc", "watching", ("audit is off",))
 
 
-async def echo(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    return options
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """Gives back what was said."""
+
+    REQUEST: ClassVar[str] = "echo"
+
+    reason: str = ""
 
 
-async def refuses(options: Mapping[str, Any]) -> dict[str, Any]:
+class Refuses(Echo):
+    REQUEST = "refuses"
+
+
+class Breaks(Echo):
+    REQUEST = "breaks"
+
+
+class Ends(Echo):
+    REQUEST = "ends"
+
+
+async def status(options: Options) -> StatusAnswer:
+    return STATUS
+
+
+async def echo(options: Options) -> Echo:
+    return Echo(str(options.get("reason", "")))
+
+
+async def refuses(options: Options) -> Echo:
     raise ServiceError("not today")
 
 
-async def breaks(options: Mapping[str, Any]) -> dict[str, Any]:
+async def breaks(options: Options) -> Echo:
     raise ZeroDivisionError("bug")
 
 
-async def lasts(options: Mapping[str, Any]) -> dict[str, Any]:
+async def lasts(options: Options) -> Echo:
     await asyncio.Event().wait()
-    return {}
+    return Echo()
 
 
 ROUTES = {
@@ -121,17 +150,17 @@ def say(directory: Path, line: bytes) -> list[dict[str, Any]]:
     return [json.loads(each) for each in received.splitlines()]
 
 
-async def asked(directory: Path, request: str, **options: Any) -> dict[str, Any]:
+async def asked(directory: Path, wanted: type[A], **options: str) -> A:
     client = await asyncio.to_thread(find, directory)
     assert client
-    return await asyncio.to_thread(client.ask, request, **options)
+    return await asyncio.to_thread(partial(client.ask, wanted, **options))
 
 
 async def test_a_request_gets_its_answer(tmp_path: Path) -> None:
     async with listening(tmp_path):
-        answer = await asked(tmp_path, "echo", reason="slow", count=3)
+        answer = await asked(tmp_path, Echo, reason="slow")
 
-    assert answer == {"reason": "slow", "count": 3}
+    assert answer == Echo("slow")
 
 
 async def test_the_client_knows_what_the_service_says_of_itself(tmp_path: Path) -> None:
@@ -139,7 +168,7 @@ async def test_the_client_knows_what_the_service_says_of_itself(tmp_path: Path) 
         client = await asyncio.to_thread(find, tmp_path)
 
     assert client
-    assert client.status == {"pid": os.getpid()}
+    assert client.status == STATUS
 
 
 async def test_directory_and_socket_are_for_the_owner_alone(tmp_path: Path) -> None:
@@ -190,7 +219,7 @@ async def test_ended_before_it_listens_it_leaves_nothing_open(
 
     assert names_in(tmp_path) == [LOCK]
     async with listening(tmp_path):
-        assert await asked(tmp_path, "echo") == {}
+        assert await asked(tmp_path, Echo) == Echo()
 
 
 async def test_the_socket_of_a_dead_service_is_replaced(tmp_path: Path) -> None:
@@ -204,7 +233,7 @@ async def test_the_socket_of_a_dead_service_is_replaced(tmp_path: Path) -> None:
     assert await asyncio.to_thread(find, tmp_path) is None
 
     async with listening(tmp_path):
-        assert await asked(tmp_path, "echo") == {}
+        assert await asked(tmp_path, Echo) == Echo()
 
 
 async def test_a_living_service_is_not_replaced(tmp_path: Path) -> None:
@@ -212,7 +241,7 @@ async def test_a_living_service_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(ServiceError, match="another aod listens"):
             await Control(tmp_path, {}).run()
 
-        assert await asked(tmp_path, "echo") == {}
+        assert await asked(tmp_path, Echo) == Echo()
 
 
 @pytest.mark.parametrize("name", [SOCKET, LOCK])
@@ -265,7 +294,7 @@ async def test_a_long_path_is_no_hindrance(tmp_path: Path) -> None:
     directory.mkdir(parents=True)
 
     async with listening(directory):
-        assert await asked(directory, "echo") == {}
+        assert await asked(directory, Echo) == Echo()
 
 
 BAD = {
@@ -312,7 +341,7 @@ async def test_a_request_without_its_end_is_refused(tmp_path: Path) -> None:
 async def test_a_refusal_is_told_and_no_failure(tmp_path: Path, told: Told) -> None:
     async with listening(tmp_path):
         with pytest.raises(ServiceError, match="the running service refuses: not today"):
-            await asked(tmp_path, "refuses")
+            await asked(tmp_path, Refuses)
 
     assert told.count("request failed") == 0
 
@@ -320,8 +349,8 @@ async def test_a_refusal_is_told_and_no_failure(tmp_path: Path, told: Told) -> N
 async def test_a_failure_is_logged_and_ends_only_its_request(tmp_path: Path, told: Told) -> None:
     async with listening(tmp_path):
         with pytest.raises(ServiceError, match=r"ZeroDivisionError: bug \(see the service's log"):
-            await asked(tmp_path, "breaks")
-        assert await asked(tmp_path, "echo") == {}
+            await asked(tmp_path, Breaks)
+        assert await asked(tmp_path, Echo) == Echo()
 
     assert told.count("request failed name=breaks") == 1
 
@@ -329,7 +358,7 @@ async def test_a_failure_is_logged_and_ends_only_its_request(tmp_path: Path, tol
 async def test_a_request_has_a_deadline(tmp_path: Path) -> None:
     async with listening(tmp_path):
         with pytest.raises(ServiceError, match=r"no answer within 0\.05 s"):
-            await asked(tmp_path, "ends")
+            await asked(tmp_path, Ends)
 
 
 async def test_who_waits_hears_that_it_is_worked_on(
@@ -338,10 +367,10 @@ async def test_who_waits_hears_that_it_is_worked_on(
     monkeypatch.setattr(protocol, "WORKING_S", 0.01)
     begun, go_on = asyncio.Event(), asyncio.Event()
 
-    async def slow(options: Mapping[str, Any]) -> dict[str, Any]:
+    async def slow(options: Options) -> Echo:
         begun.set()
         await go_on.wait()
-        return {"late": True}
+        return Echo("late")
 
     async with listening(tmp_path, {**ROUTES, "slow": Route(slow)}), asyncio.TaskGroup() as group:
         asking = group.create_task(
@@ -352,7 +381,7 @@ async def test_who_waits_hears_that_it_is_worked_on(
 
     *working, last = asking.result()
     assert {each["state"] for each in working} == {"working"}
-    assert last["answer"] == {"late": True}
+    assert last["answer"] == {"reason": "late"}
 
 
 async def test_who_leaves_takes_the_work_along(
@@ -361,13 +390,13 @@ async def test_who_leaves_takes_the_work_along(
     monkeypatch.setattr(protocol, "WORKING_S", 0.01)
     begun, cancelled = asyncio.Event(), asyncio.Event()
 
-    async def work(options: Mapping[str, Any]) -> dict[str, Any]:
+    async def work(options: Options) -> Echo:
         begun.set()
         try:
             await asyncio.Event().wait()
         finally:
             cancelled.set()
-        return {}
+        return Echo()
 
     async with listening(tmp_path, {"work": Route(work)}):
         connection = await asyncio.to_thread(connected, tmp_path)
@@ -393,22 +422,22 @@ async def test_a_client_that_does_not_read_is_cut_off(
 ) -> None:
     monkeypatch.setattr(server, "SLOW_S", 0.05)
 
-    async def large(options: Mapping[str, Any]) -> dict[str, Any]:
-        return {"much": "x" * (4 << 20)}
+    async def large(options: Options) -> Echo:
+        return Echo("x" * (4 << 20))
 
     async with listening(tmp_path, {**ROUTES, "large": Route(large)}):
         with await asyncio.to_thread(connected, tmp_path) as connection:
             await asyncio.to_thread(connection.sendall, protocol.request_line("large", {}))
             await told.until("cut off")
-        assert await asked(tmp_path, "echo") == {}
+        assert await asked(tmp_path, Echo) == Echo()
 
 
 async def test_a_large_answer_comes_whole(tmp_path: Path) -> None:
-    async def large(options: Mapping[str, Any]) -> dict[str, Any]:
-        return {"much": "x" * (4 << 20)}
+    async def large(options: Options) -> Echo:
+        return Echo("x" * (4 << 20))
 
-    async with listening(tmp_path, {**ROUTES, "large": Route(large)}):
-        assert len((await asked(tmp_path, "large"))["much"]) == 4 << 20
+    async with listening(tmp_path, {**ROUTES, "echo": Route(large)}):
+        assert len((await asked(tmp_path, Echo)).reason) == 4 << 20
 
 
 async def test_the_ninth_is_turned_away_and_served_once_there_is_room(tmp_path: Path) -> None:
@@ -419,7 +448,7 @@ async def test_the_ninth_is_turned_away_and_served_once_there_is_room(tmp_path: 
         for connection in silent:
             await asyncio.to_thread(leave, connection)
 
-        assert await asked(tmp_path, "echo") == {}
+        assert await asked(tmp_path, Echo) == Echo()
 
 
 async def test_of_100_at_once_each_is_answered_or_told_why_not(tmp_path: Path) -> None:
@@ -498,6 +527,12 @@ def test_where_no_service_is_none_is_found(tmp_path: Path, make: Callable[[Path]
     assert find(tmp_path / "run") is None
 
 
+def done(answer: dict[str, Any]) -> bytes:
+    """Return an answer of this version of aod, whatever is in it."""
+    told = {"format": 1, "state": "done", "version": VERSION, "answer": answer}
+    return json.dumps(told).encode() + b"\n"
+
+
 ANSWERS = {
     "another format": (b'{"format": 2, "version": "9.9"}\n', "the running service is aod 9.9"),
     "junk": (b"hello\n", "not a line of JSON"),
@@ -505,6 +540,22 @@ ANSWERS = {
     "half a line": (b'{"format": 1, "state": "do', "not a line of JSON"),
     "only working": (b'{"format": 1, "state": "working"}\n', "ended before it had answered"),
     "no answer": (b'{"format": 1, "state": "done"}\n', "refuses: no reason given"),
+    "an answer of a later one": (
+        b'{"format": 1, "state": "done", "version": "9.9", "answer": {"pid": 7}}\n',
+        "the running service is aod 9.9, and this is aod ",
+    ),
+    "an answer that is none": (
+        done(asdict(STATUS) | {"pid": "seven"}),
+        "the service's answer to 'status' cannot be read: pid: Input should be a valid integer",
+    ),
+    "an answer that is too short": (
+        done({"pid": 7}),
+        "the service's answer to 'status' cannot be read: output: Field required",
+    ),
+    "one with more than is known": (
+        done(asdict(STATUS) | {"mood": "good"}),
+        "found",
+    ),
 }
 
 
@@ -562,7 +613,7 @@ def test_whatever_is_sent_each_line_gets_one_answer_and_no_failure(
     async def exchange() -> list[dict[str, Any]]:
         async with listening(tmp_path):
             answers = await asyncio.to_thread(say, tmp_path, sent.replace(b"\n", b"") + b"\n")
-            assert await asked(tmp_path, "echo") == {}
+            assert await asked(tmp_path, Echo) == Echo()
             return answers
 
     (answer,) = asyncio.run(exchange())

@@ -11,6 +11,7 @@ from aod.errors import TracerError
 from aod.events import Kind
 from aod.smb.filter import Filter
 from aod.smb.probes import CREDITS, LADDER, Probe, Rung
+from aod.tracer.probing import Attached, ProbeState, RungInUse
 
 
 class FakeTracer(SimpleNamespace):
@@ -122,11 +123,10 @@ def test_a_hidden_name_that_is_nothings_is_told(
 
 
 def test_a_probe_that_is_not_wanted_is_told_as_not_attached() -> None:
-    probe = {"section": "kprobe/x", "tells": "a wait", "missing": "", "for_credits": True}
-    rung = {"number": 1, "name": "all", "lacks": ""}
-    told = {"rung": rung, "refusals": [], "ring_bytes": 1, "probes": [{**probe, "attached": False}]}
+    probe = ProbeState("kprobe/x", "a wait", attached=False, missing="", for_credits=True)
+    attached = Attached(RungInUse(1, "all", ""), (), 1, (probe,))
 
-    found = list(probes.findings(told))[-1]
+    found = list(probes.findings(attached))[-1]
 
     assert found.state is State.NOTE
     assert found.text.startswith("kprobe/x is not attached: a wait; attached when an anomaly")

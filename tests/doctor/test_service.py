@@ -1,10 +1,8 @@
 """What aod doctor says of the service that runs beside it."""
 
-from dataclasses import asdict
-from typing import Any
-
 import pytest
 
+from aod.control.answers import StatusAnswer, TracerAnswer
 from aod.doctor import service
 from aod.doctor.finding import State
 from aod.events import Count
@@ -16,13 +14,10 @@ class Asked:
 
     def __init__(self, *complaints: str) -> None:
         status = "; ".join(("watching SMB operations", *complaints))
-        told = {"pid": 7, "output": "/var/log/aod", "status": status}
-        self.status: dict[str, Any] = {**told, "complaints": complaints}
+        self.status = StatusAnswer(7, "/var/log/aod", "", status, complaints)
 
-    def ask(self, request: str) -> dict[str, Any]:
-        assert request == "tracer"
-        ledger = ledger_of(dict.fromkeys(Count, 0), 0, 0)
-        return {"probes": [], "ledger": asdict(ledger), "lost": {"events": 0}}
+    def ask(self, wanted: type[TracerAnswer]) -> TracerAnswer:
+        return TracerAnswer(ledger_of(dict.fromkeys(Count, 0), 0, 0), {"events": 0})
 
 
 @pytest.mark.parametrize(

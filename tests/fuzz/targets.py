@@ -18,12 +18,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from aod.activity.samples import NOTHING, Sample
 from aod.bundle import Bundle, OutputDirectory, read_manifest, read_member, recover
-from aod.bundle.manifest import Manifest, dump
+from aod.bundle.manifest import Manifest, Suppressed, dump
 from aod.commands.list import list_bundles
 from aod.commands.show import show
 from aod.config.loading import load_with_sources
-from aod.control import protocol
+from aod.control import answers, protocol
+from aod.control.answers import SampleAnswer, StatusAnswer, SuppressedAnswer, TracerAnswer
 from aod.errors import AodError
 from aod.host import files
 from aod.host.mounts import mount_of, parse
@@ -36,6 +38,8 @@ from aod.redact import Redactor, Scrubber
 from aod.smb.debugdata import parse_debug_data
 from aod.smb.names import Names
 from aod.smb.openfiles import parse_open_files
+from aod.tracer.ledger import Ledger
+from aod.tracer.probing import RungInUse
 from tests import ROOT
 from tests.disk import unrecorded
 from tests.fuzz import mutate
@@ -104,10 +108,17 @@ STATE: dict[str, Any] = {
 }
 
 
+SAMPLE = Sample(7, {(1, 5, 8): NOTHING}, {(1, 5, 8): 2})
+ANSWERS: list[protocol.Answer] = [
+    StatusAnswer(7, "/var/log/aod", "abc", "watching", ("audit is off",)),
+    SampleAnswer.of(SAMPLE, {(1, 5): ("nas01", "media")}, attached=True),
+    TracerAnswer(Ledger(requests=3), {"events": 1}, RungInUse(1, "all", "")),
+    SuppressedAnswer((Suppressed("latency", 2),)),
+]
 CONTROL: list[dict[str, Any]] = [
     json.loads(protocol.request_line("collect", {"reason": "slow", "actions": ["dmesg"]})),
     json.loads(protocol.working()),
-    json.loads(protocol.done({"bundles": [NAME], "counters": [[1, 5, 8]]})),
+    *(json.loads(protocol.done(answer)) for answer in ANSWERS),
     json.loads(protocol.refused("no such request")),
 ]
 
@@ -333,9 +344,21 @@ def _make_control(random: Random) -> bytes:
 
 
 def _run_control(case: bytes, folder: Path) -> None:
-    for read in (protocol.read_request, protocol.read_answer):
+    with contextlib.suppress(AodError):
+        protocol.read_request(case)
+    with contextlib.suppress(AodError):
+        if done := protocol.read_answer(case):
+            _read_answers(done)
+
+
+def _read_answers(done: protocol.Done) -> None:
+    for wanted in (StatusAnswer, TracerAnswer, SuppressedAnswer):
         with contextlib.suppress(AodError):
-            read(case)
+            answers.read(wanted, done)
+    with contextlib.suppress(AodError):
+        sampled = answers.read(SampleAnswer, done)
+        sampled.sample()
+        sampled.names()
 
 
 TARGETS = {

@@ -4,26 +4,36 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from aod.actions.action import Context, Result
 from aod.actions.output import Output
-from aod.activity.samples import Sample
 from aod.bundle import OutputDirectory
 from aod.config import Config
 from aod.control import find, protocol
+from aod.control.answers import (
+    CollectAnswer,
+    SampleAnswer,
+    StatusAnswer,
+    SuppressedAnswer,
+    TracerAnswer,
+)
 from aod.errors import ServiceError
 from aod.incidents.incident import Incident
+from aod.service import service as service_module
 from aod.smb import Command as Smb
+from aod.smb.names import Names
 from tests.conftest import Collect, Told, make_config
 from tests.control.test_control import connected
 from tests.events import MS
 from tests.fakes import FakeTracer, only_manifest, running, slow
 
 Script = dict[str, Collect]
+A = TypeVar("A", bound=protocol.Answer)
 
 
 @asynccontextmanager
@@ -35,10 +45,10 @@ async def answering(
         yield send
 
 
-async def ask(request: str, **options: Any) -> dict[str, Any]:
+async def ask(wanted: type[A], **options: Any) -> A:
     client = await asyncio.to_thread(find)
     assert client
-    return await asyncio.to_thread(client.ask, request, **options)
+    return await asyncio.to_thread(partial(client.ask, wanted, **options))
 
 
 async def test_the_status_names_process_directory_and_config(
@@ -47,25 +57,41 @@ async def test_the_status_names_process_directory_and_config(
     config = make_config(output.path)
 
     async with answering(config, output, tracer, told):
-        answer = await ask("status")
+        answer = await ask(StatusAnswer)
 
-    assert (answer["pid"], answer["output"]) == (os.getpid(), str(output.path))
-    assert answer["config_sha256"] == config.fingerprint()
-    assert answer["status"].startswith("watching SMB operations; 0 incidents")
-    assert answer["complaints"] == []
+    assert (answer.pid, answer.output) == (os.getpid(), str(output.path))
+    assert answer.config_sha256 == config.fingerprint()
+    assert answer.status.startswith("watching SMB operations; 0 incidents")
+    assert answer.complaints == ()
 
 
 async def test_a_sample_is_that_of_the_services_tracer(
     output: OutputDirectory, tracer: FakeTracer, told: Told
 ) -> None:
     async with answering(make_config(output.path), output, tracer, told):
-        answer = await ask("sample")
+        answer = await ask(SampleAnswer)
 
-    sample = Sample.from_dict(answer)
-    assert answer["attached"] is True
+    sample = answer.sample()
+    assert answer.attached is True
     assert sample.counters[0, 0, Smb.SMB2_READ].latency[13] == 50
     assert sample.in_flight == {(0, 0, Smb.SMB2_READ): 1}
     assert tracer.calls == ["climb", "detach", "close"]
+
+
+async def test_a_sample_has_the_names_of_its_trees(
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    told: Told,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "DebugData").write_text("1) ConnectionId: 0x0 Hostname: nas01\n")
+    monkeypatch.setattr(service_module, "Names", partial(Names, tmp_path / "DebugData"))
+
+    async with answering(make_config(output.path), output, tracer, told):
+        answer = await ask(SampleAnswer)
+
+    assert answer.names().server_and_share(0, 0) == ("nas01", "")
 
 
 async def test_the_tracer_is_told_with_its_probes_and_books(
@@ -74,14 +100,16 @@ async def test_the_tracer_is_told_with_its_probes_and_books(
     tracer.missing = {"smb3_tcon": "no such tracepoint"}
 
     async with answering(make_config(output.path), output, tracer, told):
-        answer = await ask("tracer")
+        answer = await ask(TracerAnswer)
 
-    assert answer["rung"]["number"] == 1
-    told_of = {each["section"]: each for each in answer["probes"]}
-    assert told_of["kprobe/smb_send_rqst"]["attached"] is True
-    assert told_of["kprobe/smb3_tcon"]["missing"] == "no such tracepoint"
-    assert answer["ledger"]["open"] == 1
-    assert answer["lost"] == {"events": 0, "batches": 0, "anomalies": 0}
+    attached = answer.attached()
+    assert attached
+    assert attached.rung.number == 1
+    probes = {each.section: each for each in attached.probes}
+    assert probes["kprobe/smb_send_rqst"].attached is True
+    assert probes["kprobe/smb3_tcon"].missing == "no such tracepoint"
+    assert answer.ledger.open == 1
+    assert answer.lost == {"events": 0, "batches": 0, "anomalies": 0}
 
 
 async def test_what_is_asked_for_becomes_a_bundle_with_what_is_open(
@@ -94,10 +122,10 @@ async def test_what_is_asked_for_becomes_a_bundle_with_what_is_open(
     tracer.sent_ns -= 7000 * MS
 
     async with answering(make_config(output.path), output, tracer, told):
-        answer = await ask("collect", reason="the backup hangs")
+        answer = await ask(CollectAnswer, reason="the backup hangs")
 
     manifest = await only_manifest(output)
-    assert answer["bundle"] == f"{output.path}/aod_{manifest['timestamp']}.tar.zst"
+    assert answer.bundle == f"{output.path}/aod_{manifest['timestamp']}.tar.zst"
     (manual,) = manifest["anomalies"]
     assert (manifest["trigger"], manual["reason"]) == ("manual", "the backup hangs")
     (event,) = manual["events"]
@@ -117,7 +145,7 @@ async def test_what_waits_by_nature_is_no_evidence(
     tracer.command = Smb.SMB2_CHANGE_NOTIFY
 
     async with answering(make_config(output.path), output, tracer, told):
-        await ask("collect")
+        await ask(CollectAnswer)
 
     assert (await only_manifest(output))["anomalies"][0]["events"] == []
 
@@ -140,11 +168,11 @@ async def test_asked_for_while_one_is_collected_it_joins_that_bundle(
     async with answering(make_config(output.path), output, tracer, told) as send:
         send(slow())
         await begun.wait()
-        answer = await ask("collect")
+        answer = await ask(CollectAnswer)
 
     manifest = await only_manifest(output)
     assert [each["name"] for each in manifest["anomalies"]] == ["latency", "manual"]
-    assert answer["bundle"].endswith(f"/aod_{manifest['timestamp']}.tar.zst")
+    assert answer.bundle.endswith(f"/aod_{manifest['timestamp']}.tar.zst")
 
 
 async def test_what_is_asked_for_is_never_held_back(
@@ -153,7 +181,7 @@ async def test_what_is_asked_for_is_never_held_back(
     config = make_config(output.path, incidents={"max_bundles_per_hour": 3})
 
     async with answering(config, output, tracer, told):
-        bundles = [(await ask("collect"))["bundle"] for _ in range(5)]
+        bundles = [(await ask(CollectAnswer)).bundle for _ in range(5)]
 
     assert len(set(bundles)) == 5
 
@@ -171,7 +199,7 @@ async def test_a_disk_that_refuses_is_told_to_who_asked(
     monkeypatch.setattr(Incident, "collect", refuses)
     async with answering(make_config(output.path), output, tracer, told):
         with pytest.raises(ServiceError, match=r"bundle not opened: .*No space left on device"):
-            await ask("collect")
+            await ask(CollectAnswer)
 
 
 @pytest.mark.parametrize("reason", [5, None, ["x"], "x" * 1001])
@@ -180,7 +208,7 @@ async def test_a_reason_that_is_none_is_refused(
 ) -> None:
     async with answering(make_config(output.path), output, tracer, told):
         with pytest.raises(ServiceError, match="a text of at most 1000 characters"):
-            await ask("collect", reason=reason)
+            await ask(CollectAnswer, reason=reason)
 
 
 async def test_who_leaves_does_not_end_the_collecting(
@@ -224,12 +252,12 @@ async def test_who_waits_when_the_service_ends_still_hears_of_the_bundle(
     script["dmesg"] = lasts
     config = make_config(output.path, shutdown_grace_sec=1)
     async with asyncio.TaskGroup() as group, answering(config, output, tracer, told):
-        asking = group.create_task(ask("collect"))
+        asking = group.create_task(ask(CollectAnswer))
         await begun.wait()
 
     manifest = await only_manifest(output)
     assert manifest["actions"]["dmesg"]["state"] == "cancelled"
-    assert asking.result()["bundle"].endswith(f"/aod_{manifest['timestamp']}.tar.zst")
+    assert asking.result().bundle.endswith(f"/aod_{manifest['timestamp']}.tar.zst")
 
 
 async def test_what_was_held_back_is_told(
@@ -240,10 +268,10 @@ async def test_what_was_held_back_is_told(
         await told.until("bundle sealed")
         send(slow())
         await told.until("anomaly held back")
-        answer = await ask("suppressed")
+        answer = await ask(SuppressedAnswer)
 
-    (held,) = answer["suppressed"]
-    assert (held["name"], held["count"], held["worst_latency_ns"]) == ("latency", 1, 300 * MS)
+    (held,) = answer.suppressed
+    assert (held.name, held.count, held.worst_latency_ns) == ("latency", 1, 300 * MS)
 
 
 async def test_sigusr1_collects_with_the_same_evidence(

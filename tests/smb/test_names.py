@@ -286,3 +286,15 @@ def test_refresh_and_look_up_never_read_at_once(
             each.result()
 
     assert met == []
+
+
+def test_trees_are_named_without_a_look_at_the_kernel_unless_one_is_new(tmp_path: Path) -> None:
+    looked_up = names(tmp_path, TEXT)
+    (tmp_path / "DebugData").write_text(TEXT.replace("team files", "films"))
+    known = {(1, TREE): ("nas.example.org", "team files"), (1, 0): ("nas.example.org", "")}
+
+    assert looked_up.of_trees(known) == known
+    assert looked_up.of_trees([(1, TREE), (1, 77)]) == {
+        (1, TREE): ("nas.example.org", "films"),
+        (1, 77): ("nas.example.org", ""),
+    }
