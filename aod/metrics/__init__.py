@@ -1,7 +1,6 @@
 """Numbers for Prometheus; prometheus-client is imported only when they are asked for."""
 
-from aod.activity.totals import Totals
 from aod.metrics.exposure import Exposure
 from aod.metrics.reading import Reading
 
-__all__ = ["Exposure", "Reading", "Totals"]
+__all__ = ["Exposure", "Reading"]

@@ -19,9 +19,10 @@ from prometheus_client.registry import Collector
 from aod.activity.totals import OTHERS, Labels, Total, Totals
 from aod.errors import SurroundingsError
 from aod.events import BUCKETS
-from aod.metrics.reading import Reading
+from aod.metrics.reading import Readings
 from aod.runtime.counts import Tally
 from aod.smb import Command
+from aod.tracer.ledger import Ledger
 
 SECOND_NS = 1_000_000_000
 WAIT_S = 5.0
@@ -43,14 +44,14 @@ class Exposition:
 
     def __init__(
         self,
-        read: Callable[[], Reading],
+        readings: Readings,
         totals: Totals,
         versions: Mapping[str, str],
     ) -> None:
-        self._read = read
+        self._readings = readings
         self._totals = totals
         self._versions = dict(versions)
-        self._reading = threading.Lock()
+        self._rendering = threading.Lock()
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._registry.register(self)
@@ -61,16 +62,16 @@ class Exposition:
         One at a time: raises SurroundingsError when another one takes too long.
         """
         encode, content_type = _encoder(accept)
-        if not self._reading.acquire(timeout=WAIT_S):
+        if not self._rendering.acquire(timeout=WAIT_S):
             raise SurroundingsError("the metrics are still being read for somebody else")
         try:
             return encode(self._registry), content_type
         finally:
-            self._reading.release()
+            self._rendering.release()
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family; the registry calls it."""
-        reading = self._read()
+        reading = self._readings.read()
         self._totals.add(reading.sample)
         totals = self._totals.by_labels()
         yield InfoMetricFamily(
@@ -126,34 +127,34 @@ def _of_operations(totals: Mapping[Labels, Total]) -> Iterator[Metric]:
     yield waiting
 
 
-def _of_ledger(ledger: Mapping[str, int], lost: Mapping[str, int]) -> Iterator[Metric]:
+def _of_ledger(ledger: Ledger, lost: Mapping[str, int]) -> Iterator[Metric]:
     yield _counter(
         "aod_smb_requests",
         "SMB requests that were sent, aod's own children's included.",
         (),
-        [((), ledger["requests"])],
+        [((), ledger.requests)],
     )
     ends = ("completed", "aborted", "unanswered", "untracked")
     yield _counter(
         "aod_smb_requests_ended",
         "SMB requests by how they ended; untracked ones could not be followed.",
         ("outcome",),
-        [((end,), ledger[end]) for end in ends],
+        [((end,), getattr(ledger, end)) for end in ends],
     )
     kinds = ("completed", "interim", "breaks", "unmatched", "earlier")
     yield _counter(
         "aod_smb_responses",
         "SMB messages that came from servers, by what they were.",
         ("kind",),
-        [((kind,), ledger[kind]) for kind in kinds],
+        [((kind,), getattr(ledger, kind)) for kind in kinds],
     )
     yield _counter(
         "aod_smb_requests_crowded",
         "SMB requests that found their slot taken and were followed in a hash.",
         (),
-        [((), ledger["crowded"])],
+        [((), ledger.crowded)],
     )
-    dropped = {**lost, "latencies": ledger["uncounted"], "probe runs": ledger["skipped"]}
+    dropped = {**lost, "latencies": ledger.uncounted, "probe runs": ledger.skipped}
     yield _counter(
         "aod_lost",
         "What was lost between the kernel and a bundle, by what it was.",

@@ -1,34 +1,29 @@
 """Serves and writes the metrics that the config asks for, and changes with it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
-from typing import Any, TypeAlias
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
+from typing import TypeAlias
 
 from aod.activity.totals import Totals
+from aod.bundle.describe import describe_versions
 from aod.config.tree import Metrics
 from aod.config.values import as_address
-from aod.metrics.reading import Reading
-from aod.runtime.supervisor import Component, Policy, Pulse
+from aod.metrics.reading import Readings
+from aod.runtime.supervisor import Component, Policy, Supervisor, without_steps
+from aod.tracer.libbpf import libbpf_version
 
-Run: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+Run: TypeAlias = Callable[[], Coroutine[None, None, None]]
 
 
 class Exposure:
-    """The components that expose metrics; `start` runs one, `read` and `versions` block."""
+    """The components that expose metrics."""
 
-    def __init__(
-        self,
-        start: Callable[[Component], "asyncio.Task[None]"],
-        read: Callable[[], Reading],
-        totals: Totals,
-        versions: Callable[[], Mapping[str, str]],
-    ) -> None:
+    def __init__(self, supervisor: Supervisor, readings: Readings, totals: Totals) -> None:
         self.tasks: tuple[asyncio.Task[None], ...] = ()
-        self._start = start
-        self._read = read
+        self._supervisor = supervisor
+        self._readings = readings
         self._totals = totals
-        self._versions = versions
         self._section = Metrics()
 
     async def change(self, section: Metrics) -> None:
@@ -41,7 +36,7 @@ class Exposure:
             await asyncio.wait(self.tasks)
         wanted = await asyncio.to_thread(self._wanted, section)
         self.tasks = tuple(
-            self._start(Component(name, partial(_without_pulse, run), Policy.OPTIONAL))
+            self._supervisor.start(Component(name, without_steps(run), Policy.OPTIONAL))
             for name, run in wanted.items()
         )
         self._section = section
@@ -54,7 +49,8 @@ class Exposure:
         from aod.metrics.endpoint import Endpoint
         from aod.metrics.textfile import Textfile
 
-        exposition = Exposition(self._read, self._totals, self._versions())
+        versions = asdict(describe_versions(libbpf_version()))
+        exposition = Exposition(self._readings, self._totals, versions)
         found: dict[str, Run] = {}
         if section.listen:
             found["metrics"] = Endpoint(*as_address(section.listen), exposition.render).run
@@ -62,7 +58,3 @@ class Exposure:
             textfile = Textfile(section.textfile, lambda: exposition.render()[0])
             found["metrics file"] = textfile.run
         return found
-
-
-async def _without_pulse(run: Run, _: Pulse) -> None:
-    await run()

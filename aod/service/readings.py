@@ -1,7 +1,6 @@
 """What the metrics and those who ask are told of a service that runs."""
 
 import os
-from dataclasses import asdict
 
 from aod.bundle import OutputDirectory
 from aod.control.answers import StatusAnswer
@@ -34,7 +33,7 @@ class Readings:
         tracer = self._tracer.tracer
         return Reading(
             sample,
-            asdict(ledger),
+            ledger,
             self._losses.beside(ledger),
             self._tally,
             list(self._active.config.guardian.anomalies),

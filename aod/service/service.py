@@ -153,12 +153,7 @@ class Service:
         # What the user asks for.
         self.on_request = OnRequest(self.open_requests, self.anomalies)
         self.readings = Readings(self.active, self.tracer, self.names, self.losses, self.tally)
-        self.exposure = Exposure(
-            self.supervisor.start,
-            self.readings.read,
-            self.totals,
-            _versions,
-        )
+        self.exposure = Exposure(self.supervisor, self.readings, self.totals)
         self.about = About(self.active, output, self.status)
         self.answers = Answers(
             self.about,

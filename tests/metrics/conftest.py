@@ -1,15 +1,15 @@
 """What the metrics are made of in the tests: one share with reads and writes."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aod.activity.samples import Counter, Sample
+from aod.activity.totals import Totals
 from aod.events import BUCKETS
-from aod.metrics import Reading, Totals
+from aod.metrics import Reading
 from aod.metrics.collector import Exposition
 from aod.runtime.counts import Tally
 from aod.smb.names import Names
@@ -43,7 +43,14 @@ def reading() -> Reading:
     tally.bundles["sealed"] += 1
     tally.restarts["names"] += 1
     lost = {"events": 7, "batches": 0, "anomalies": 0}
-    return Reading(sample(), asdict(ledger), lost, tally, ["latency", "error"], rung=1, probes=19)
+    return Reading(sample(), ledger, lost, tally, ["latency", "error"], rung=1, probes=19)
+
+
+class Made:
+    """Readings that a test makes."""
+
+    def __init__(self, read: Callable[[], Reading]) -> None:
+        self.read = read
 
 
 @pytest.fixture
@@ -54,7 +61,7 @@ def make_exposition(tmp_path: Path) -> Callable[..., Exposition]:
 
     def make(read: Callable[[], Reading] = reading) -> Exposition:
         return Exposition(
-            read, Totals(names), {"aod": "0.1.0", "python": "3.11.2", "libbpf": "1.1"}
+            Made(read), Totals(names), {"aod": "0.1.0", "python": "3.11.2", "libbpf": "1.1"}
         )
 
     return make
