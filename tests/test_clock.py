@@ -17,7 +17,7 @@ WALL_READERS = {
     "actions/runner.py": "when an action was started",
     "runtime/audit.py": "when a note was taken",
     "bundle/output.py": "which time stamps are of the future",
-    "redact/namemap.py": "the name of a damaged map that is set aside",
+    "redact/pseudonyms.py": "the name of a damaged map that is set aside",
 }
 """Windows, cooldowns and timeouts are not among them: those must not go by a clock that is set."""
 

@@ -16,7 +16,7 @@ def names(
     from aod import text
     from aod.errors import SurroundingsError
     from aod.host.directories import state_directory
-    from aod.redact.namemap import FILE, read
+    from aod.redact.pseudonyms import FILE, read
 
     state = state_directory()
     try:

@@ -16,8 +16,8 @@ from aod.host import files
 from aod.host.directories import state_directory
 from aod.redact import known
 from aod.redact.manifest import ManifestRedactor, scrubbed, with_sizes
-from aod.redact.namemap import NameMap
 from aod.redact.naming import Naming
+from aod.redact.pseudonyms import Pseudonyms
 from aod.redact.secrets import Secrets
 from aod.redact.texts import Text
 from aod.redact.vocabulary import Vocabulary
@@ -111,14 +111,14 @@ class Redactor:
         """Return the manifest without names; the map is on the disk before it is."""
         if manifest.redacted:
             return manifest
-        with NameMap.open(self._state) as names:
+        with Pseudonyms.open(self._state) as names:
             clean = self._learned(names).manifest(manifest)
             names.save()
         return clean
 
     def bundle(self, manifest: Manifest, raw_fd: int, clean_fd: int) -> Manifest:
         """Learn from all files and the manifest, then write each anew."""
-        with NameMap.open(self._state) as names:
+        with Pseudonyms.open(self._state) as names:
             work = self._learned(names)
             for name in _raw_files(raw_fd):
                 with _opened(name, raw_fd) as file:
@@ -141,7 +141,7 @@ class Redactor:
     def events(self, events: Events) -> Events:
         """Return a copy with other names of processes and other users."""
         clean = events.copy()
-        with NameMap.open(self._state) as names:
+        with Pseudonyms.open(self._state) as names:
             naming = Naming(names, known.read_users(self._root))
             for index, event in enumerate(events):
                 comm = naming.process(event["comm"].decode(errors="replace"))
@@ -150,7 +150,7 @@ class Redactor:
             names.save()
         return clean
 
-    def _learned(self, names: NameMap) -> "_Work":
+    def _learned(self, names: Pseudonyms) -> "_Work":
         work = _Work(names, known.read_users(self._root))
         known.learn(self._root, work.naming, work.text(), work.users)
         return work
@@ -159,7 +159,7 @@ class Redactor:
 class _Work:
     """One pass over a bundle: its map, and the names that are looked for."""
 
-    def __init__(self, names: NameMap, users: dict[int, str]) -> None:
+    def __init__(self, names: Pseudonyms, users: dict[int, str]) -> None:
         self.users = users
         self.naming = Naming(names, users)
         self._names = names

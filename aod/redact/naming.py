@@ -2,18 +2,22 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 from urllib.parse import unquote
 
 from aod.redact import words
-from aod.redact.namemap import NameMap
+from aod.redact.pseudonyms import Pseudonyms
 
 FIRST_USER_ID = 1000
 """Users below it are the system's own (login.defs(5))."""
 NOBODY = 65_534
 UID_BASE = 1_000_000
 """user7 has the uid UID_BASE + 7 in a redacted bundle."""
+
+Name: TypeAlias = Callable[[str], str]
+"""Makes of a name what stands for it."""
 
 _EDGES = re.compile(r"^([\W_]*)(.*?)([\W_]*)$", re.S)
 _ESCAPES = re.compile(r"\\([0-7]{3})|\\x([0-9a-f]{2})")
@@ -28,7 +32,7 @@ UNIT_ENDINGS = (
 class Naming:
     """Turns names into pseudonyms; `uids` has the names of users by their number."""
 
-    def __init__(self, names: NameMap, uids: dict[int, str] | None = None) -> None:
+    def __init__(self, names: Pseudonyms, uids: dict[int, str] | None = None) -> None:
         self._names = names
         self._uids = uids or {}
         self._doubtful = False
@@ -155,11 +159,11 @@ class Naming:
         if len(parts) < 3 or parts[:2] != ["", ""]:
             return sign + (rest if rest == _OTHERS else self.issue("share", rest))
         return sign + "/".join(
-            part if not part or _WILDCARDS.fullmatch(part) else self._place(kind, part)
+            part if not part or _WILDCARDS.fullmatch(part) else self._part(kind, part)
             for kind, part in zip(kinds, parts, strict=False)
         )
 
-    def _place(self, kind: str, part: str) -> str:
+    def _part(self, kind: str, part: str) -> str:
         return self.server(part) if kind == "server" else self.issue(kind, part)
 
 

@@ -103,7 +103,7 @@ class Secrets:
 def _apply(rule: _Rule, text: str) -> str:
     """Apply a rule to the lines that have one of its words."""
     low = text.lower()
-    lines = {low.rfind("\n", 0, at) + 1 for word in rule.words for at in _places(word, low)}
+    lines = {low.rfind("\n", 0, at) + 1 for word in rule.words for at in _beginnings(word, low)}
     if not lines or len(low) != len(text):
         return rule.pattern.sub(_named, text) if lines else text
     parts: list[str] = []
@@ -115,7 +115,7 @@ def _apply(rule: _Rule, text: str) -> str:
     return "".join([*parts, text[done:]])
 
 
-def _places(word: str, low: str) -> Iterator[int]:
+def _beginnings(word: str, low: str) -> Iterator[int]:
     """Yield where a word stands, once a line."""
     at = low.find(word)
     while at >= 0:

@@ -2,10 +2,12 @@
 
 import re
 
+from aod.redact.marks import unmarked
 from aod.redact.naming import Naming
+from aod.redact.rules import RULES
 from aod.redact.secrets import Secrets
 from aod.redact.structure import Structure
-from aod.redact.vocabulary import BEGIN, END, Vocabulary, unmarked
+from aod.redact.vocabulary import Vocabulary
 from aod.redact.words import PROGRAMS
 
 TRUNCATED = "[aod: truncated at "
@@ -47,7 +49,7 @@ class Text:
     def __init__(self, naming: Naming, vocabulary: Vocabulary) -> None:
         self._naming = naming
         self._vocabulary = vocabulary
-        self._structure = Structure(naming)
+        self._structure = Structure(naming, RULES)
         self._secrets = Secrets()
         self._is_kept = True
         self._is_own = False
@@ -55,7 +57,7 @@ class Text:
 
     def redact(self, block: str) -> str:
         """Return a block without names and secrets."""
-        clean = self._secrets.scrub(block.replace(BEGIN, "").replace(END, ""))
+        clean = self._secrets.scrub(unmarked(block))
         return unmarked("".join(map(self._line, _LINES.findall(self._vocabulary.replace(clean)))))
 
     def _line(self, line: str) -> str:

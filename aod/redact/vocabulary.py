@@ -8,19 +8,18 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TypeAlias
 from urllib.parse import quote, quote_plus
 
-from aod.redact.namemap import COMM_BYTES, kind_of
+from aod.redact.marks import marked
 from aod.redact.naming import core
+from aod.redact.pseudonyms import COMM_BYTES, kind_of
 from aod.redact.words import PLAIN, PROGRAMS
 
 SHORTEST = 3
 """Characters of a name that is looked for in free text."""
 KINDS = frozenset({"server", "share", "user", "process", "file", "folder", "domain", "unit"})
-
-BEGIN, END = "\ue000", "\ue001"
-"""Around a pseudonym, so that no later rule takes it for a name."""
 
 _PIECES = re.compile(r"[^\W_]+|[\W_]+")
 _WORDS = re.compile(r"[^\W_]+")
@@ -29,16 +28,24 @@ Found: TypeAlias = tuple[bool, str]
 
 _SIGNS = "\\%"
 
-_NAME = ""
-_OPEN = " open"
-"""Keys of a node: the pseudonym that ends here; the names whose last word is cut off here."""
+
+@dataclass(slots=True)
+class _Node:
+    """Where one gets by the pieces of a name, and the name that ends here.
+
+    `cut_off` has the names of which the last word is cut off here: {its length: {its beginning}}.
+    """
+
+    after: dict[str, "_Node"] = field(default_factory=dict)
+    name: Found | None = None
+    cut_off: dict[int, dict[str, Found]] = field(default_factory=dict)
 
 
 class Vocabulary:
     """The names of a map, as a tree of their pieces: words, and what stands between them."""
 
     def __init__(self) -> None:
-        self._tree: dict[str, Any] = {}
+        self._tree = _Node()
 
     def add(self, names: Iterable[tuple[str, str]]) -> None:
         """Add (pseudonym, name) of those that can be told from plain words."""
@@ -63,52 +70,53 @@ class Vocabulary:
             if found := self._longest(low, begin):
                 end, (is_escaped, pseudonym) = found
                 before = text[done:begin]
-                parts += (before.rstrip(_SIGNS) if is_escaped else before, BEGIN, pseudonym, END)
+                parts += (before.rstrip(_SIGNS) if is_escaped else before, marked(pseudonym))
                 done = end
         parts.append(text[done:])
         return "".join(parts)
 
     def _beginnings(self, low: str) -> list[int]:
         """Return where a word stands with which a name begins, in order."""
-        cut_off = self._tree.get(_OPEN, _NOTHING).items()
+        cut_off = self._tree.cut_off.items()
         words = {
             word
             for word in set(_WORDS.findall(low))
-            if word in self._tree or any(word[:length] in names for length, names in cut_off)
+            if word in self._tree.after or any(word[:length] in names for length, names in cut_off)
         }
-        return sorted(place for word in words for place in _places(word, low))
+        return sorted(begin for word in words for begin in _beginnings_of(word, low))
 
     def _longest(self, low: str, begin: int) -> tuple[int, Found] | None:
         node, found = self._tree, None
         position = begin
         while piece := _PIECES.match(low, position):
             position = piece.end()
-            for length, cut_off in node.get(_OPEN, _NOTHING).items():
+            for length, cut_off in node.cut_off.items():
                 if name := cut_off.get(piece[0][:length]):
                     found = position, name
-            node = node.get(piece[0], _NOTHING)
-            if not node:
+            if piece[0] not in node.after:
                 break
-            if name := node.get(_NAME):
-                found = position, name
+            node = node.after[piece[0]]
+            if node.name:
+                found = position, node.name
         return found
 
     def _add(self, pieces: list[str], name: Found) -> None:
-        node = self._tree
-        for piece in pieces:
-            node = node.setdefault(piece, {})
-        node.setdefault(_NAME, name)
+        node = self._reach(pieces)
+        node.name = node.name or name
 
     def _add_open(self, pieces: list[str], name: Found) -> None:
         """Add a name of which the kernel has kept the first 15 bytes only."""
-        node = self._tree
-        for piece in pieces[:-1]:
-            node = node.setdefault(piece, {})
-        same_length = node.setdefault(_OPEN, {}).setdefault(len(pieces[-1]), {})
+        same_length = self._reach(pieces[:-1]).cut_off.setdefault(len(pieces[-1]), {})
         same_length.setdefault(pieces[-1], name)
 
+    def _reach(self, pieces: list[str]) -> _Node:
+        node = self._tree
+        for piece in pieces:
+            node = node.after.setdefault(piece, _Node())
+        return node
 
-def _places(word: str, text: str) -> Iterator[int]:
+
+def _beginnings_of(word: str, text: str) -> Iterator[int]:
     """Yield where a word stands in a text as a word."""
     at = text.find(word)
     while at >= 0:
@@ -116,14 +124,6 @@ def _places(word: str, text: str) -> Iterator[int]:
         if not (at and text[at - 1].isalnum()) and not text[end : end + 1].isalnum():
             yield at
         at = text.find(word, end)
-
-
-_NOTHING: dict[str, Any] = {}
-
-
-def unmarked(text: str) -> str:
-    """Return a text whose names were replaced, without the marks."""
-    return text.replace(BEGIN, "").replace(END, "")
 
 
 def _is_telling(name: str) -> bool:

@@ -7,13 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from aod.__main__ import app
-from aod.redact.namemap import FILE, NameMap
+from aod.redact.pseudonyms import FILE, Pseudonyms
 
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    with NameMap.open(tmp_path / "state") as names:
+    with Pseudonyms.open(tmp_path / "state") as names:
         names.pseudonym("server", "nas01")
         names.pseudonym("share", "evil\x1b[31m")
         names.save()

@@ -23,7 +23,7 @@ from aod.config import Config
 from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.incidents.incident import Incident
 from aod.redact import Redactor
-from aod.redact.namemap import read
+from aod.redact.pseudonyms import read
 from tests.children import make_runner
 from tests.conftest import Collect, make_config
 from tests.disk import unrecorded

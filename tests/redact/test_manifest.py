@@ -10,7 +10,7 @@ import pytest
 
 from aod.bundle.manifest import Manifest
 from aod.redact import Redactor
-from aod.redact.namemap import NameMap
+from aod.redact.pseudonyms import Pseudonyms
 from aod.redact.naming import Naming
 
 NAME = "fin01"
@@ -59,7 +59,7 @@ def places(value: Any, place: str = "") -> Iterator[str]:
 
 @pytest.fixture
 def redactor(tmp_path: Path) -> Redactor:
-    with NameMap.open(tmp_path / "state") as names:
+    with Pseudonyms.open(tmp_path / "state") as names:
         Naming(names).server(NAME)
         names.save()
     return Redactor(tmp_path / "state", tmp_path / "root")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from aod.redact.namemap import NameMap
+from aod.redact.marks import unmarked
 from aod.redact.naming import Naming
+from aod.redact.pseudonyms import Pseudonyms
 from aod.redact.texts import LEFT_OUT, Text
-from aod.redact.vocabulary import Vocabulary, unmarked
+from aod.redact.vocabulary import Vocabulary
 from aod.smb.debugdata import parse_debug_data
 from aod.smb.openfiles import parse_open_files
 from tests import DATA
@@ -19,9 +20,9 @@ KERNEL = "kern  :info  : 2026-11-27T20:14:47,123456+00:00 "
 JOURNAL = "2026-11-27T20:14:47.123456+00:00 "
 
 
-def redact(text: str, names: NameMap | None = None) -> str:
+def redact(text: str, names: Pseudonyms | None = None) -> str:
     """Redact a text as the files of a bundle are: learn from it, then replace."""
-    known = names or NameMap()
+    known = names or Pseudonyms()
     naming = Naming(known, {1000: "alice"})
     Text(naming, Vocabulary()).redact(text)
     vocabulary = Vocabulary()
@@ -227,7 +228,7 @@ def test_the_mark_of_a_truncated_file_stays() -> None:
 @pytest.mark.parametrize("kernel", ["5.10", "6.1", "6.12", "6.18", "7.3"])
 def test_tables_of_every_kernel_keep_their_form_and_lose_their_names(kernel: str) -> None:
     texts = [(DATA / table / f"{kernel}.txt").read_text() for table in ("debugdata", "open_files")]
-    names = NameMap()
+    names = Pseudonyms()
 
     told = [redact(text, names) for text in texts]
 
@@ -266,7 +267,7 @@ def test_a_file_with_a_line_end_in_its_name_shows_no_part_of_it() -> None:
 
 
 def test_a_pseudonym_is_not_taken_for_a_name() -> None:
-    names = NameMap()
+    names = Pseudonyms()
     names.pseudonym("server", "nas01")
     names.pseudonym("server", "server1")
 

@@ -24,7 +24,7 @@ COMM_BYTES = 15
 """The kernel keeps so many bytes of a process's name."""
 
 
-class NameMap:
+class Pseudonyms:
     """Gives each name one pseudonym, whatever it names: `server1`, `user3`.
 
     Case does not matter. A number is never given twice, so that a forgotten name's pseudonym
@@ -146,7 +146,7 @@ def read(directory: Path) -> dict[str, str]:
     """Return {pseudonym: name} of a state directory's map, to look names up. Raises OSError."""
     fd = files.open_directory(directory)
     try:
-        names = NameMap(fd)
+        names = Pseudonyms(fd)
         with os.fdopen(files.open_regular(FILE, fd), "rb") as file:
             names._take(json.loads(file.read()))
     finally:

@@ -1,16 +1,16 @@
-"""Tests of aod.redact.namemap."""
+"""Tests of aod.redact.pseudonyms."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from aod.redact import namemap
-from aod.redact.namemap import FILE, NameMap, kind_of, read
+from aod.redact import pseudonyms
+from aod.redact.pseudonyms import FILE, Pseudonyms, kind_of, read
 
 
 def give(directory: Path, *names: str) -> list[str]:
-    with NameMap.open(directory) as known:
+    with Pseudonyms.open(directory) as known:
         given = [known.pseudonym("file", name) for name in names]
         known.save()
     return given
@@ -24,19 +24,19 @@ def test_a_name_keeps_its_pseudonym_over_a_restart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", ["NAS01", "nas01", "Nas01"])
 def test_case_does_not_matter(other: str) -> None:
-    names = NameMap()
+    names = Pseudonyms()
 
     assert names.pseudonym("server", "nas01") == names.pseudonym("share", other) == "server1"
 
 
 def test_a_composed_and_a_decomposed_name_are_one() -> None:
-    names = NameMap()
+    names = Pseudonyms()
 
     assert names.pseudonym("file", "\u00e9t\u00e9") == names.pseudonym("file", "e\u0301te\u0301")
 
 
 def test_a_process_is_known_by_what_the_kernel_keeps_of_its_name() -> None:
-    names = NameMap()
+    names = Pseudonyms()
 
     assert names.pseudonym("process", "payrollcalculat") == "process1"
     assert names.pseudonym("process", "payrollcalculator") == "process1"
@@ -45,7 +45,7 @@ def test_a_process_is_known_by_what_the_kernel_keeps_of_its_name() -> None:
 def test_the_names_not_used_for_longest_are_forgotten_and_no_number_comes_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(namemap, "NAMES", 3)
+    monkeypatch.setattr(pseudonyms, "NAMES", 3)
 
     give(tmp_path, "a", "b", "c", "a", "d")
 
@@ -81,18 +81,18 @@ def test_a_damaged_map_is_set_aside(
 
 
 def test_what_is_not_saved_is_not_on_the_disk(tmp_path: Path) -> None:
-    with NameMap.open(tmp_path / "state") as names:
+    with Pseudonyms.open(tmp_path / "state") as names:
         names.pseudonym("file", "a")
 
     assert not (tmp_path / "state" / FILE).exists()
 
 
 def test_a_doubtful_name_is_no_telling_one_until_somebody_is_sure(tmp_path: Path) -> None:
-    with NameMap.open(tmp_path) as names:
+    with Pseudonyms.open(tmp_path) as names:
         names.pseudonym("server", "done", doubtful=True)
         names.save()
         before = names.telling()
-    with NameMap.open(tmp_path) as names:
+    with Pseudonyms.open(tmp_path) as names:
         again = names.telling()
         names.pseudonym("server", "done")
 
