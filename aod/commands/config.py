@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import takewhile
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -78,9 +78,10 @@ def _indent(path: tuple[str | int, ...], depth: int, known: int) -> str:
     return "  " * (depth - 1) + "- " if opens_item else "  " * depth
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
     """Write JSON, which is YAML too, and plain text without its quotes."""
     if isinstance(value, list):
         return f"[{', '.join(_scalar(item) for item in value)}]"
-    plain = isinstance(value, str) and _PLAIN.fullmatch(value)
-    return value if plain else json.dumps(value)
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
+    return json.dumps(value)
