@@ -1,5 +1,7 @@
 """What shall not leave the machine: secrets never, names not when the config says `redact`."""
 
-from aod.redact.cleaner import NO_PACKETS, Cleaner, Redactor, Scrubber, for_leftover, make
+from aod.redact.redaction import Redaction, for_leftover, make
+from aod.redact.redactor import Redactor
+from aod.redact.scrubber import Scrubber
 
-__all__ = ["NO_PACKETS", "Cleaner", "Redactor", "Scrubber", "for_leftover", "make"]
+__all__ = ["Redaction", "Redactor", "Scrubber", "for_leftover", "make"]

@@ -10,8 +10,8 @@ import pytest
 
 from aod.bundle.manifest import Manifest
 from aod.redact import Redactor
-from aod.redact.pseudonyms import Pseudonyms
 from aod.redact.naming import Naming
+from aod.redact.pseudonyms import Pseudonyms
 
 NAME = "fin01"
 KEPT = {

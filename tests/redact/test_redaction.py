@@ -1,9 +1,11 @@
-"""Tests of aod.redact.cleaner: without `redact`, and the edges of both."""
+"""Tests of aod.redact.redaction, scrubber and redactor: without `redact`, and the edges of both."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import zstandard
@@ -11,7 +13,7 @@ from pydantic import JsonValue
 
 from aod.bundle import Bundle, OutputDirectory, read_manifest, read_member
 from aod.bundle.manifest import ActionResult, Anomaly, Manifest, Operation, dump
-from aod.redact import Redactor, Scrubber, for_leftover
+from aod.redact import Redactor, Scrubber, for_leftover, textfiles
 from aod.redact.secrets import REMOVED
 from tests import events
 
@@ -48,12 +50,12 @@ def test_a_file_without_secrets_is_moved_as_it_is(bundle: Bundle) -> None:
     put(bundle, "latin1.txt", b"M\xfcller \xe2\x80\xa8 no line end")
     inode = (bundle.path / "raw" / "latin1.txt").stat().st_ino
 
-    cleaned = bundle.clean(MANIFEST, Scrubber().bundle)
+    done = bundle.clean(MANIFEST, Scrubber().bundle)
 
     assert (bundle.path / "latin1.txt").stat().st_ino == inode
     assert (bundle.path / "blob.bin").read_bytes() == b"\0password=geheim\xff"
     assert not (bundle.path / "raw").exists()
-    assert not cleaned.redacted
+    assert not done.redacted
 
 
 def test_what_is_compressed_is_no_text_even_without_a_nul(
@@ -64,10 +66,10 @@ def test_what_is_compressed_is_no_text_even_without_a_nul(
     put(bundle, "escapes.txt", b"\x1b[31mred\x1b[0m\x01 nas01\n")
     results = {name: ActionResult("ok", file=name) for name in ("packed.bin", "escapes.txt")}
 
-    cleaned = bundle.clean(replace(MANIFEST, actions=results), redactor.bundle)
+    done = bundle.clean(replace(MANIFEST, actions=results), redactor.bundle)
 
     assert not (bundle.path / "packed.bin").exists()
-    assert cleaned.actions["packed.bin"].reason == "redact keeps text only"
+    assert done.actions["packed.bin"].reason == "redact keeps text only"
     assert (bundle.path / "escapes.txt").read_bytes() == b"\x1b[31mred\x1b[0m\x01 nas01\n"
 
 
@@ -91,11 +93,11 @@ def test_secrets_in_what_programs_and_people_said_are_taken_out_of_the_manifest(
         config={"notify": {"command": ["/bin/send", "--password", "abc"]}, "min_free_mb": 5},
     )
 
-    cleaned = Scrubber().manifest(manifest)
+    done = Scrubber().manifest(manifest)
 
     command: list[JsonValue] = ["/bin/send", "--password", REMOVED]
-    assert b"abc" not in dump(cleaned)
-    assert cleaned.config == {"notify": {"command": command}, "min_free_mb": 5}
+    assert b"abc" not in dump(done)
+    assert done.config == {"notify": {"command": command}, "min_free_mb": 5}
     assert manifest.actions["dmesg"].reason == "token=abc"
 
 
@@ -111,12 +113,12 @@ def test_a_secret_at_the_border_of_blocks_is_found(bundle: Bundle) -> None:
         assert data.endswith(b"password=[removed]\nend\n")
 
 
-@pytest.mark.parametrize("cleaner", ["scrubber", "redactor"])
-def test_a_line_without_an_end_is_bounded(bundle: Bundle, redactor: Redactor, cleaner: str) -> None:
+@pytest.mark.parametrize("how", ["scrubber", "redactor"])
+def test_a_line_without_an_end_is_bounded(bundle: Bundle, redactor: Redactor, how: str) -> None:
     long = b"x" * 3_000_000 + b" password=geheim /home/alice/y " + b"a.b=c/" * 300_000
     put(bundle, "long.txt", long)
 
-    bundle.clean(MANIFEST, (Scrubber() if cleaner == "scrubber" else redactor).bundle)
+    bundle.clean(MANIFEST, (Scrubber() if how == "scrubber" else redactor).bundle)
 
     assert b"geheim" not in (bundle.path / "long.txt").read_bytes()
 
@@ -132,10 +134,10 @@ def test_threads_of_the_kernel_and_users_of_the_system_stay_in_events(redactor: 
     made["comm"] = [b"kworker/u8:2", b"payrolld"]
     made["uid"] = [33, 1000]
 
-    cleaned = redactor.events(made)
+    done = redactor.events(made)
 
-    assert cleaned["comm"].tolist() == [b"kworker/u8:2", b"process1"]
-    assert cleaned["uid"].tolist() == [33, 1_000_001]
+    assert done["comm"].tolist() == [b"kworker/u8:2", b"process1"]
+    assert done["uid"].tolist() == [33, 1_000_001]
     assert made["uid"].tolist() == [33, 1000]
 
 
@@ -158,7 +160,7 @@ def test_a_manifest_that_is_redacted_is_not_redacted_again(redactor: Redactor) -
         (replace(MANIFEST, config="damaged"), False, Scrubber),
     ],
 )
-def test_a_leftover_is_cleaned_as_it_began_or_stricter(
+def test_a_leftover_is_redacted_as_it_began_or_stricter(
     manifest: Manifest, redact: bool, expected: type
 ) -> None:
     assert type(for_leftover(manifest, redact=redact)) is expected
@@ -174,3 +176,31 @@ def test_a_state_directory_that_cannot_be_written_keeps_the_bundle_from_being_ma
         bundle.clean(MANIFEST, Redactor(tmp_path / "file" / "state").bundle)
 
     assert not (bundle.path / "dmesg.txt").exists()
+
+
+def test_a_name_with_a_blank_that_one_file_tells_is_whole_in_a_path_of_another(
+    bundle: Bundle, redactor: Redactor
+) -> None:
+    put(bundle, "dmesg.txt", b"/mnt/Group Data/x7: Permission denied\n")
+    put(bundle, "stats.txt", b"1) \\\\nas01\\Group Data\n")
+
+    bundle.clean(MANIFEST, redactor.bundle)
+
+    told = (bundle.path / "dmesg.txt").read_text()
+    share = (bundle.path / "stats.txt").read_text().strip().rpartition("\\")[2]
+    assert re.fullmatch(rf"/mnt/{share}/file\d+: Permission denied\n", told)
+
+
+def test_each_file_is_judged_once_and_read_twice(
+    bundle: Bundle, redactor: Redactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("blob.bin", "dmesg.txt", "stats.txt")
+    for name in names:
+        put(bundle, name, b"nas01\0" if name == "blob.bin" else b"nas01\n")
+    judged, read = Mock(wraps=textfiles.is_text), Mock(wraps=textfiles.blocks)
+    monkeypatch.setattr(textfiles, "is_text", judged)
+    monkeypatch.setattr(textfiles, "blocks", read)
+
+    bundle.clean(MANIFEST, redactor.bundle)
+
+    assert (judged.call_count, read.call_count) == (3, 4)
