@@ -3,6 +3,9 @@
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,6 +15,10 @@ from aod.activity.snapshot import KnownTrees, Snapshot
 from aod.commands import top as command
 from aod.errors import ConfigError
 from aod.events import BUCKETS
+from aod.smb import names as names_module
+from aod.smb.names import Names
+from aod.tracer.program import Tracer
+from tests.fakes import FakeTracer
 
 SECOND = 1_000_000_000
 READ, WRITE = 8, 9
@@ -112,3 +119,18 @@ async def test_it_ends_when_it_is_told_to() -> None:
 def test_an_interval_that_is_none_is_refused(interval: float) -> None:
     with pytest.raises(ConfigError, match=r"--interval: .* \(allowed: 0.1 to 3600\)"):
         command.top(interval)
+
+
+async def test_without_a_service_the_names_are_looked_up_with_each_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    debug_data = tmp_path / "DebugData"
+    monkeypatch.setattr(names_module, "Names", partial(Names, debug_data))
+    take = command.OfTracer(cast(Tracer, FakeTracer()))
+
+    before = await asyncio.to_thread(take)
+    debug_data.write_text("1) ConnectionId: 0x0 Hostname: nas01\n")
+    after = await asyncio.to_thread(take)
+
+    assert before.sample.counters.keys() == after.sample.counters.keys() == {(0, 0, READ)}
+    assert after.names.server_and_share(0, 0) == ("nas01", "")
