@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aod.detectors import MAX_THRESHOLD_MS
 from aod.commands.loop import watch_until_stopped
+from aod.detectors import MAX_THRESHOLD_MS
 from aod.errors import ConfigError, SurroundingsError
 
 if TYPE_CHECKING:

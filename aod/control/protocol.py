@@ -4,7 +4,8 @@
     {"format": 1, "state": "working"}                     while it takes longer than WORKING_S
     {"format": 1, "state": "done", "answer": {...}}       or "refused" with an "error"
 
-A connection carries one request. What an answer holds stands in aod/control/answers.py. Every last line tells which aod has answered.
+A connection carries one request; every last line tells which aod has answered. What an answer
+holds stands in aod/control/answers.py.
 """
 
 import json
