@@ -59,17 +59,6 @@ class BundleError(AodError):
     """A file that should be a bundle cannot be read as one."""
 
 
-ANOTHER_SHAPE = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""What code raises that goes by the shape of a manifest, for one of another shape."""
-
-
 def tell(error: AodError) -> None:
     """Print an error to stderr, each of its sentences on a line of its own."""
     for line in str(error).splitlines():

@@ -29,13 +29,13 @@ from aod.detectors.anomaly import Anomaly
 from aod.incidents.incidents import Incidents, make_cooldowns
 from aod.incidents.outcomes import Outcomes
 from aod.processes.command import Command
+from aod.report.summary import render
 from aod.runtime.counts import Tally
 from aod.runtime.queue import Channel
 from tests.children import make_runner
 from tests.conftest import make_anomaly, make_config
 from tests.disk import clean_of, unrecorded, whole
 from tests.evidence import Unheard, make_evidence
-from tests.typed import rendered
 
 PR_SET_CHILD_SUBREAPER = 36
 LONGEST_S = 0.5
@@ -76,7 +76,7 @@ async def pipeline(folder: Path) -> None:
     names = ("latency", "error")
     with await asyncio.to_thread(OutputDirectory.open, folder) as output:
         output.lock()
-        await asyncio.to_thread(recover, output, rendered, unrecorded, clean_of)
+        await asyncio.to_thread(recover, output, render, unrecorded, clean_of)
         loop = asyncio.get_running_loop()
         incidents = Incidents(
             config,
@@ -153,8 +153,8 @@ def look(folder: Path) -> list[str]:
     """Recover as the next start does, and return the states of the bundles; all are whole."""
     with OutputDirectory.open(folder) as output:
         output.lock()
-        recover(output, rendered, unrecorded, clean_of)
-        assert recover(output, rendered, unrecorded, clean_of) == []
+        recover(output, render, unrecorded, clean_of)
+        assert recover(output, render, unrecorded, clean_of) == []
     names = sorted(path.name for path in folder.iterdir())
     assert all(name.endswith(".tar.zst") for name in names), names
     return [check(folder / name) for name in names]

@@ -79,7 +79,7 @@ class Listed:
         """Return the shares of all operations, as far as they are known."""
         from aod.report.operations import UNKNOWN_SHARE, share_name
 
-        names = {share_name(asdict(each)) for every in self.anomalies for each in every.events}
+        names = {share_name(each) for every in self.anomalies for each in every.events}
         return sorted(names - {UNKNOWN_SHARE})
 
 
@@ -152,8 +152,7 @@ def _list_suppressed(as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in held_back], indent=1))
     elif held_back:
-        table = suppressed_table([asdict(each) for each in held_back])
-        typer.echo("\n".join(map(text.printable, table)))
+        typer.echo("\n".join(map(text.printable, suppressed_table(held_back))))
     else:
         typer.echo("nothing was held back since the last bundle")
 

@@ -1,7 +1,6 @@
 """`aod show`: what is in one bundle."""
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -65,6 +64,6 @@ def _summary(path: Path) -> str:
         summary = read_member(path, SUMMARY).decode(errors="backslashreplace")
     except BundleError:
         # It is written last: a bundle that is still collected has none.
-        summary = render(asdict(read_manifest(path)))
+        summary = render(read_manifest(path))
     # The bundle may come from elsewhere: it must not send escapes to this terminal.
     return "\n".join(map(text.printable, summary.rstrip("\n").split("\n")))

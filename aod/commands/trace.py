@@ -127,11 +127,11 @@ def _line(operation: "Operation") -> str:
 
     server = f"//{operation.server}/{operation.share}" if operation.server else ""
     connection = operation.connection_id if operation.kind != "unsent" else "-"
-    name = command(asdict(operation)).removeprefix("SMB2_")
+    name = command(operation).removeprefix("SMB2_")
     line = (
         f"{operation.time[11:26]:<15} {name:<20} "
         f"{operation.latency_ns / 1e6:>11.3f} {operation.queue_ns / 1e6:>8.3f} "
-        f"{operation.server_ns / 1e6:>8.3f} {outcome(asdict(operation)):<30} "
+        f"{operation.server_ns / 1e6:>8.3f} {outcome(operation):<30} "
         f"{server or connection:<24} {operation.pid:>7} {operation.comm:<15} {operation.file}"
     )
     return text.printable(line).rstrip()  # names come from any user

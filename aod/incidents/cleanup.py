@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from dataclasses import asdict
 
 from aod import redact
 from aod.bundle import Clean, OutputDirectory, recover
@@ -35,7 +34,7 @@ class Leftovers:
 
     def recover(self) -> None:
         """Bring each to an end, redacted as it began or stricter; blocks."""
-        recover(self._output, _rendered, self._audit.record, self._redactor_of)
+        recover(self._output, render, self._audit.record, self._redactor_of)
 
     def _redactor_of(self, manifest: Manifest) -> Clean:
         return redact.for_leftover(manifest, redact=self._redact).bundle
@@ -96,7 +95,3 @@ def limits(config: Config) -> Limits:
         int(config.cleanup.max_log_age_days * DAY_NS),
         int(config.cleanup.max_total_log_size_mb * MIB),
     )
-
-
-def _rendered(manifest: Manifest) -> str:
-    return render(asdict(manifest))

@@ -274,5 +274,5 @@ class Incident:
                 operations = [each for anomaly in last.anomalies for each in anomaly.events]
                 events = join(*(anomaly.events for anomaly in self.anomalies))
                 bundle.write_events(self._cleaner.events(events), operations)
-            bundle.write(SUMMARY, render(asdict(last)).encode(errors="backslashreplace"))
+            bundle.write(SUMMARY, render(last).encode(errors="backslashreplace"))
             return bundle.seal(last).name

@@ -11,7 +11,7 @@ from aod import smb
 from aod.bundle import manifest
 from aod.detectors.anomaly import Anomaly
 from aod.events import has_command
-from aod.report.summary import sentence
+from aod.report.sentences import sentence
 from aod.runtime.journal import MAX_VALUES, Fields
 
 FORMAT = 1
@@ -103,7 +103,7 @@ def ended(
         reason=reason,
         host=host,
         raised=described[0].raised,
-        sentence=" ".join(sentence(asdict(anomaly)) for anomaly in described),
+        sentence=" ".join(sentence(anomaly) for anomaly in described),
         anomalies=tuple(map(_told, described)),
     )
 

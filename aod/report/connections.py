@@ -4,16 +4,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from aod import text
-from aod.report.evidence import Event, Evidence
-
-SESSION = "the session expired at the server: Kerberos tickets and the logins after it"
+from aod.report.evidence import Evidence
+from aod.report.statuses import SESSION
 
 STORM = 3
 """Losses of one connection from which on it is told as one that cannot be kept."""
 
 
 def _lost(found: Evidence) -> list[str]:
-    aborted = sum(event.get("kind") == "aborted" for event in found.failed)
+    aborted = sum(operation.kind == "aborted" for operation in found.failed)
     if not (found.lost or aborted):
         return []
     took_along = f": {text.plural(aborted, 'request')} got no answer" if aborted else ""
@@ -25,7 +24,7 @@ def _lost(found: Evidence) -> list[str]:
 
 
 def _storm(found: Evidence) -> list[str]:
-    losses = Counter((event.get("server"), event.get("connection_id")) for event in found.lost)
+    losses = Counter((each.server, each.connection_id) for each in found.lost)
     most = max(losses.values(), default=0)
     if most < STORM:
         return []
@@ -37,7 +36,7 @@ def _storm(found: Evidence) -> list[str]:
 
 
 def _partial_send(found: Evidence) -> list[str]:
-    count = sum(event.get("cause") == "partial_send" for event in found.lost)
+    count = sum(each.cause == "partial_send" for each in found.lost)
     if not count:
         return []
     return [
@@ -48,16 +47,17 @@ def _partial_send(found: Evidence) -> list[str]:
 
 
 def _credits(found: Evidence) -> list[str]:
-    causes = Counter(str(event.get("cause")) for event in found.starved)
+    causes = Counter(operation.cause for operation in found.starved)
     lines = []
-    if awaited := [event for event in found.starved if event.get("cause") == "credits_awaited"]:
-        longest_ns = max(event.get("latency_ns", 0) for event in awaited)
+    if awaited := [each for each in found.starved if each.cause == "credits_awaited"]:
+        longest_ns = max(operation.latency_ns for operation in awaited)
+        in_flight = max(operation.in_flight for operation in awaited)
         lines.append(
             f"Credits were waited for {text.plural(len(awaited), 'time')}, up to "
-            f"{text.duration(longest_ns)}, with up to {_most(awaited, 'in_flight')} requests in "
-            "flight: the server allows few requests at a time, or answers slowly. Compare 'Number "
-            f"of credits' in {found.file('debugdata')} and max_credits in {found.file('mounts')}; "
-            "many parallel writers share the credits of one connection."
+            f"{text.duration(longest_ns)}, with up to {in_flight} requests in flight: the server "
+            "allows few requests at a time, or answers slowly. Compare 'Number of credits' in "
+            f"{found.file('debugdata')} and max_credits in {found.file('mounts')}; many parallel "
+            "writers share the credits of one connection."
         )
     if causes["credits_timeout"] or causes["credits_insufficient"]:
         lines.append(
@@ -74,8 +74,8 @@ def _credits(found: Evidence) -> list[str]:
 
 
 def _not_sent(found: Evidence) -> list[str]:
-    unsent = [event for event in found.failed if event.get("kind") == "unsent"]
-    errors = Counter(str(event.get("error", "")) for event in found.failed)
+    unsent = [operation for operation in found.failed if operation.kind == "unsent"]
+    errors = Counter(operation.error for operation in found.failed)
     lines = []
     if unsent:
         lines.append(
@@ -92,7 +92,7 @@ def _not_sent(found: Evidence) -> list[str]:
 
 
 def _unanswered(found: Evidence) -> list[str]:
-    count = sum(event.get("kind") == "unanswered" for event in found.failed)
+    count = sum(operation.kind == "unanswered" for operation in found.failed)
     if not count:
         return []
     return [
@@ -103,7 +103,7 @@ def _unanswered(found: Evidence) -> list[str]:
 
 
 def _expired(found: Evidence) -> list[str]:
-    if not any(event.get("kind") == "session_expired" for event in found.failed):
+    if not any(operation.kind == "session_expired" for operation in found.failed):
         return []
     return [f"{SESSION[0].upper()}{SESSION[1:]}. See {found.file('journalctl')}."]
 
@@ -117,7 +117,3 @@ RULES: Sequence[Callable[[Evidence], list[str]]] = (
     _unanswered,
     _expired,
 )
-
-
-def _most(events: Sequence[Event], name: str) -> int:
-    return max((int(event.get(name, 0)) for event in events), default=0)

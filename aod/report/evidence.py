@@ -1,84 +1,91 @@
-"""The events of a manifest, sorted by what they tell."""
+"""The operations of a manifest, sorted by what they tell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Literal, TypeAlias
 
 from aod import text
+from aod.bundle.manifest import ActionResult, Manifest, Operation
+from aod.detectors.words import Sort, words_of
 
-Event: TypeAlias = Mapping[str, Any]
 HUNG_NS = 5_000_000_000
 """The age from which a request hangs, as in the shipped config."""
+
+Told: TypeAlias = Literal["hung", "open", "slow", "failed", "lost", "starved"]
+
+_OF_KIND: Mapping[str, Told] = {"reconnect": "lost", "credit_wait": "starved"}
+"""What an operation of this kind tells, whatever it was counted for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The events of a bundle, and its actions' results by name.
+    """The operations of a bundle, and its actions' results by name.
 
     Operations hung, or were open for less than HUNG_NS when somebody looked, were slow, or
     failed; connections were lost; credits were waited for.
     """
 
-    hung: Sequence[Event]
-    open: Sequence[Event]
-    slow: Sequence[Event]
-    failed: Sequence[Event]
-    lost: Sequence[Event]
-    starved: Sequence[Event]
-    actions: Mapping[str, Mapping[str, Any]]
+    hung: Sequence[Operation]
+    open: Sequence[Operation]
+    slow: Sequence[Operation]
+    failed: Sequence[Operation]
+    lost: Sequence[Operation]
+    starved: Sequence[Operation]
+    actions: Mapping[str, ActionResult]
 
     def file(self, action: str) -> str:
         """Return the file to open, or why there is none."""
-        result = self.actions.get(action)
-        if result is None:
+        if action not in self.actions:
             return f"{action} (not collected)"
-        if _is_collected(result):
-            return str(result["file"])
-        reason = text.printable(str(result.get("reason") or result.get("state", "?")))
-        return f"{action} (not collected: {reason})"
+        result = self.actions[action]
+        if result.file and _is_collected(result):
+            return result.file
+        return f"{action} (not collected: {text.printable(result.reason or result.state)})"
 
     def collected(self, *actions: str) -> list[str]:
         """Return the files to open, of those actions that have one."""
-        results = [self.actions.get(action, {}) for action in actions]
-        return [str(result["file"]) for result in results if _is_collected(result)]
+        results = [self.actions[action] for action in actions if action in self.actions]
+        return [result.file for result in results if result.file and _is_collected(result)]
 
 
-def _is_collected(result: Mapping[str, Any]) -> bool:
-    return bool(result.get("file") and (result.get("bytes") or result.get("state") == "ok"))
+def evidence(manifest: Manifest) -> Evidence:
+    """Sort a manifest's operations; failed is also what was given up."""
+    found: dict[Told, dict[tuple[object, ...], Operation]] = {
+        told: {} for told in ("hung", "open", "slow", "failed", "lost", "starved")
+    }
+    for anomaly in manifest.anomalies:
+        sort = words_of(anomaly.anomaly).sort
+        for operation in anomaly.events:
+            # Two anomalies may have counted the same one.
+            ids = operation.connection_id, operation.message_id, operation.tid
+            for told in _told(operation, sort):
+                found[told][operation.time_ns, *ids] = operation
+    sorted_out = {told: tuple(operations.values()) for told, operations in found.items()}
+    return Evidence(**sorted_out, actions=manifest.actions)
 
 
-def evidence(manifest: Mapping[str, Any]) -> Evidence:
-    """Sort a manifest's events by their anomaly; failed is also what was given up."""
-    hung: dict[tuple[Any, ...], Event] = {}
-    still_open: dict[tuple[Any, ...], Event] = {}
-    slow: dict[tuple[Any, ...], Event] = {}
-    failed: dict[tuple[Any, ...], Event] = {}
-    of_kind: dict[str, dict[tuple[Any, ...], Event]] = {"reconnect": {}, "credit_wait": {}}
-    for anomaly in manifest.get("anomalies", ()):
-        for event in anomaly.get("events", ()):
-            kind = str(event.get("kind"))
-            names = ("time_ns", "connection_id", "message_id", "tid")
-            key = tuple(event.get(name) for name in names)
-            if kind in of_kind:
-                of_kind[kind][key] = event
-                continue
-            if anomaly.get("anomaly") == "inflight":
-                hung[key] = event
-                continue
-            if anomaly.get("anomaly") == "manual":
-                is_old = event.get("latency_ns", 0) >= HUNG_NS
-                (hung if is_old else still_open)[key] = event
-                continue
-            if anomaly.get("anomaly") == "latency":
-                slow[key] = event
-            if anomaly.get("anomaly") == "error" or kind != "completed":
-                failed[key] = event
-    return Evidence(
-        list(hung.values()),
-        list(still_open.values()),
-        list(slow.values()),
-        list(failed.values()),
-        list(of_kind["reconnect"].values()),
-        list(of_kind["credit_wait"].values()),
-        manifest.get("actions", {}),
-    )
+def time_spent(operations: Sequence[Operation]) -> dict[str, float]:
+    """Return the part (0..1) of all waiting that was spent in queue, server and payload."""
+    total_ns = sum(operation.latency_ns for operation in operations)
+    parts_ns = {
+        "queue": sum(operation.queue_ns for operation in operations),
+        "server": sum(operation.server_ns for operation in operations),
+        "payload": sum(operation.payload_ns for operation in operations),
+    }
+    return {name: part_ns / total_ns if total_ns else 0.0 for name, part_ns in parts_ns.items()}
+
+
+def _told(operation: Operation, sort: Sort) -> Iterator[Told]:
+    """Yield what an operation tells that an anomaly of this sort has counted."""
+    if operation.kind in _OF_KIND:
+        yield _OF_KIND[operation.kind]
+    elif sort == "asked":
+        yield "hung" if operation.latency_ns >= HUNG_NS else "open"
+    else:
+        yield sort
+        if sort == "slow" and operation.kind != "completed":
+            yield "failed"
+
+
+def _is_collected(result: ActionResult) -> bool:
+    return bool(result.bytes) or result.state == "ok"

@@ -21,7 +21,6 @@ from aod.bundle.manifest import Manifest
 from aod.host import files
 from tests import events
 from tests.report import manifests
-from tests.typed import operation
 
 STAMP = manifests.RAISED
 NAME = f"aod_{STAMP}"
@@ -95,7 +94,7 @@ def test_an_existing_file_or_link_is_not_opened_again(output: OutputDirectory) -
 
 def test_events_are_read_back_by_numpy_and_csv(output: OutputDirectory) -> None:
     made = events.make(1, 2, latency_ns=7, comm=b"cat")
-    first = operation(manifests.event(flags=("pended", "encrypted"), threshold_ns=None))
+    first = manifests.event(flags=("pended", "encrypted"), threshold_ns=None)
     second = replace(first, file="a\udc80,b")
 
     with Bundle.create(output, STAMP) as bundle:

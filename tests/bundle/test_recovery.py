@@ -15,8 +15,8 @@ from aod.bundle.manifest import MANIFEST as FILE
 from aod.bundle.manifest import Manifest
 from aod.bundle.recovery import Render
 from aod.host import files
+from aod.report.summary import render
 from tests.disk import clean_of, unrecorded
-from tests.typed import rendered
 
 STAMP = 1763806988_123456789
 NAME = f"aod_{STAMP}"
@@ -24,7 +24,7 @@ MANIFEST = Manifest(1, "collecting")
 WHOLE = Manifest(1, "sealed")
 
 
-def recover(output: OutputDirectory, render: Render = rendered) -> list[str]:
+def recover(output: OutputDirectory, render: Render = render) -> list[str]:
     return recovery.recover(output, render, unrecorded, clean_of)
 
 

@@ -12,14 +12,13 @@ import typer
 from typer.testing import CliRunner
 
 from aod.bundle import Bundle, OutputDirectory
-from aod.bundle.manifest import Operation
 from aod.commands import options
+from aod.bundle.manifest import Manifest, Operation
 from aod.commands.list import list_bundles
 from aod.config import load, outputdir
 from aod.errors import ConfigError, SurroundingsError
 from tests import ROOT
 from tests.report import manifests
-from tests.typed import typed
 
 app = typer.Typer()
 app.command()(list_bundles)
@@ -50,9 +49,9 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
 
 
-def seal(directory: Path, timestamp: int, manifest: Any) -> Path:
+def seal(directory: Path, timestamp: int, manifest: Manifest) -> Path:
     with OutputDirectory.open(directory) as output:
-        return Bundle.create(output, timestamp).seal(typed(manifest))
+        return Bundle.create(output, timestamp).seal(manifest)
 
 
 def run(*arguments: str | Path) -> str:
@@ -110,7 +109,7 @@ def test_a_manifest_of_another_shape_is_listed_as_damaged(directory: Path, anoma
 
 
 def test_an_open_directory_is_listed_with_its_state(directory: Path) -> None:
-    collecting = replace(typed(manifests.latency()), state="collecting")
+    collecting = replace(manifests.latency(), state="collecting")
     with OutputDirectory.open(directory) as output, Bundle.create(output, 5) as bundle:
         bundle.write_manifest(collecting)
 
@@ -130,7 +129,7 @@ def test_json_has_numbers_with_their_units(directory: Path) -> None:
 
 
 def test_a_share_that_nobody_knows_is_none_in_json(directory: Path) -> None:
-    manifest = typed(manifests.latency())
+    manifest = manifests.latency()
     nowhere = replace(manifest.anomalies[0], events=(Operation(latency_ns=1),))
     seal(directory, manifests.RAISED, replace(manifest, anomalies=(nowhere,)))
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from aod.bundle import Bundle, OutputDirectory, read_member
 from aod.commands.show import show
 from aod.errors import BundleError, ConfigError
+from aod.report.summary import render
 from tests import ROOT
 from tests.report import manifests
-from tests.typed import rendered, typed
 
 app = typer.Typer()
 app.command()(show)
@@ -31,7 +31,7 @@ def directory(tmp_path: Path) -> Path:
             bundle = Bundle.create(output, stamp)
             bundle.write("summary.txt", text)
             bundle.write("tcpdump.pcap", BINARY)
-            bundle.seal(typed(manifests.latency()))
+            bundle.seal(manifests.latency())
     return tmp_path / "aod"
 
 
@@ -47,7 +47,7 @@ def test_latest_is_the_newest_and_shows_its_summary(directory: Path) -> None:
 
 def test_a_bundle_of_a_clock_that_was_ahead_is_not_the_latest(directory: Path) -> None:
     with OutputDirectory.open(directory) as output:
-        Bundle.create(output, 4_000_000_000 * 10**9).seal(typed(manifests.latency()))
+        Bundle.create(output, 4_000_000_000 * 10**9).seal(manifests.latency())
 
     assert run("latest", "--dir", directory) == b"newer\n"
 
@@ -80,11 +80,11 @@ def test_a_file_comes_out_byte_by_byte(directory: Path) -> None:
 
 
 def test_a_bundle_without_summary_is_told_from_its_manifest(tmp_path: Path) -> None:
-    collecting = replace(typed(manifests.latency()), state="collecting")
+    collecting = replace(manifests.latency(), state="collecting")
     with OutputDirectory.open(tmp_path) as output, Bundle.create(output, STAMP) as bundle:
         bundle.write_manifest(collecting)
 
-    assert run("latest", "--dir", tmp_path).decode() == rendered(collecting)
+    assert run("latest", "--dir", tmp_path).decode() == render(collecting)
 
 
 def test_a_bundle_of_0_1_0_is_shown() -> None:

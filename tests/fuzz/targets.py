@@ -35,6 +35,7 @@ from aod.incidents.state import FILE as STATE_FILE
 from aod.incidents.state import Moment, StateDirectory
 from aod.metrics.endpoint import MAX_HEAD_BYTES, Endpoint
 from aod.redact import Redactor, Scrubber
+from aod.report.summary import render
 from aod.smb.debugdata import parse_debug_data
 from aod.smb.names import Names
 from aod.smb.openfiles import parse_open_files
@@ -45,7 +46,6 @@ from tests.disk import unrecorded
 from tests.fuzz import mutate
 from tests.redact.seeded import TEXTS
 from tests.report.manifests import GOLDEN
-from tests.typed import rendered, typed
 
 DATA = ROOT / "tests" / "data"
 LOCAL = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
@@ -147,7 +147,7 @@ CONFIGS = [
     _without_comments(ROOT / "config" / "config.yaml"),
     _without_comments(ROOT / "tests" / "config" / "data" / "seed.yaml"),
 ]
-MANIFESTS = [typed(make()) for make in GOLDEN.values()]
+MANIFESTS = [make() for make in GOLDEN.values()]
 
 
 def _encoded(text: str) -> bytes:
@@ -229,7 +229,7 @@ def _run_manifest(case: bytes, folder: Path) -> None:
     try:
         _look(directory, NAME)
         with OutputDirectory.open(directory) as output:
-            recover(output, rendered, unrecorded, lambda manifest: cleaner.bundle)
+            recover(output, render, unrecorded, lambda manifest: cleaner.bundle)
         left = [path.name for path in directory.iterdir()]
         assert left in ([], [f"{NAME}.tar.zst"]), left
         for name in left:
@@ -281,7 +281,7 @@ def _sealed(index: int) -> bytes:
     ):
         bundle = Bundle.create(output, int(NAME.removeprefix("aod_")))
         bundle.write("stats.txt", b"content " * 100)
-        bundle.write("summary.txt", rendered(MANIFESTS[index]).encode())
+        bundle.write("summary.txt", render(MANIFESTS[index]).encode())
         return bundle.seal(MANIFESTS[index]).read_bytes()
 
 
@@ -291,7 +291,7 @@ def _run_sealed(case: bytes, folder: Path) -> None:
     for name in ("summary.txt", "stats.txt", "no.txt"):
         with contextlib.suppress(AodError):
             read_member(path, name)
-    rendered(read_manifest(path))
+    render(read_manifest(path))
 
 
 def _make_mounts(random: Random) -> bytes:

@@ -24,6 +24,7 @@ from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.incidents.incident import Incident
 from aod.redact import Redactor
 from aod.redact.pseudonyms import read
+from aod.report.summary import render
 from tests.children import make_runner
 from tests.conftest import Collect, make_config
 from tests.disk import unrecorded
@@ -31,7 +32,6 @@ from tests.evidence import make_evidence
 from tests.redact import seeded
 from tests.redact.seeded import NAMES, SECRETS
 from tests.report import manifests
-from tests.typed import rendered, typed
 
 GOLDEN = Path(__file__).parent / "data" / "summary.txt"
 
@@ -268,9 +268,9 @@ async def test_kernel_functions_statuses_and_system_paths_stay(
 
 
 def test_the_summary_still_reads_well(state: Path, root: Path) -> None:
-    manifest = typed(manifests.latency())
+    manifest = manifests.latency()
 
-    told = rendered(Redactor(state, root).manifest(manifest))
+    told = render(Redactor(state, root).manifest(manifest))
 
     assert told == GOLDEN.read_text()
     assert {"nas01", "media", "ffmpeg", "plex1", "episode"} & set(re.findall(r"\w+", told)) == set()
@@ -339,7 +339,7 @@ async def test_a_bundle_that_was_killed_is_redacted_by_the_next_start(
                 await incident.seal()
 
     assert await asyncio.to_thread(
-        recover, output, rendered, unrecorded, lambda manifest: Redactor(state, root).bundle
+        recover, output, render, unrecorded, lambda manifest: Redactor(state, root).bundle
     )
 
     (sealed,) = output.path.iterdir()

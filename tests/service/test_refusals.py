@@ -16,11 +16,11 @@ from aod.bundle import OutputDirectory, recover
 from aod.bundle.manifest import Manifest
 from aod.detectors.anomaly import Anomaly
 from aod.incidents.incidents import Incidents
+from aod.report.summary import render
 from tests.conftest import Collect, Told, make_anomaly, make_config, names_in
 from tests.disk import Faults, clean_of, remount, small_disk, unrecorded, whole
 from tests.events import SECOND
 from tests.incidents.test_incidents import handle, make_incidents
-from tests.typed import rendered
 
 Script = dict[str, Collect]
 CASES = {
@@ -40,7 +40,7 @@ def memory() -> Iterator[Path]:
 
 async def settle(output: OutputDirectory) -> None:
     """Do what the clean-up does with what is left."""
-    await asyncio.to_thread(recover, output, rendered, unrecorded, clean_of)
+    await asyncio.to_thread(recover, output, render, unrecorded, clean_of)
 
 
 async def check_whole(output: OutputDirectory) -> list[Manifest]:
