@@ -124,14 +124,15 @@ def _print(events: "Events", names: "Names", as_json: bool) -> None:
 def _line(operation: "Operation") -> str:
     from aod import text
     from aod.report.operations import command, outcome
+    from aod.smb.paths import share_path
 
-    server = f"//{operation.server}/{operation.share}" if operation.server else ""
+    share = share_path(operation.server, operation.share)
     connection = operation.connection_id if operation.kind != "unsent" else "-"
     name = command(operation).removeprefix("SMB2_")
     line = (
         f"{operation.time[11:26]:<15} {name:<20} "
         f"{operation.latency_ns / 1e6:>11.3f} {operation.queue_ns / 1e6:>8.3f} "
         f"{operation.server_ns / 1e6:>8.3f} {outcome(operation):<30} "
-        f"{server or connection:<24} {operation.pid:>7} {operation.comm:<15} {operation.file}"
+        f"{share or connection:<24} {operation.pid:>7} {operation.comm:<15} {operation.file}"
     )
     return text.printable(line).rstrip()  # names come from any user

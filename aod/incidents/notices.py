@@ -13,6 +13,7 @@ from aod.detectors.anomaly import Anomaly
 from aod.events import has_command
 from aod.report.sentences import sentence
 from aod.runtime.journal import MAX_VALUES, Fields
+from aod.smb.paths import share_path
 
 FORMAT = 1
 
@@ -162,7 +163,7 @@ def _worst_of(operation: manifest.Operation) -> Worst:
 
 def _share(operation: manifest.Operation) -> str:
     """Return `//server/share` as a mount has it, or "" where the share is not known."""
-    return f"//{operation.server or '?'}/{operation.share}" if operation.share else ""
+    return share_path(operation.server, operation.share) if operation.share else ""
 
 
 def _first_of(groups: Iterable[Sequence[str]]) -> list[str]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from aod import text
 from aod.activity.snapshot import Activity, Snapshot
+from aod.smb.paths import share_path
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,7 +62,7 @@ def _rows(snapshot: Snapshot) -> list[list[str]]:
 
 
 def _row(activity: Activity, interval_s: float) -> list[str]:
-    place = f"//{activity.server}/{activity.share}" if activity.server else "total"
+    place = share_path(activity.server, activity.share) or "total"
     times_ns = (activity.p50_ns, activity.p99_ns, activity.max_ns)
     latency = (f"{time_ns / 1e6:.2f}" if activity.operations else "-" for time_ns in times_ns)
     return [

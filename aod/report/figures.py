@@ -184,7 +184,8 @@ def _omitted(anomaly: Anomaly, noun: str) -> str:
 
 def _shares(anomaly: Anomaly) -> str:
     """Name the shares whose own counts raised it, where each share has one."""
-    shares = [text.printable(share) for share in anomaly.shares]
+    # Those of 0.1.0 have backslashes.
+    shares = [text.printable(share.replace("\\", "/")) for share in anomaly.shares]
     return f"{with_others(shares)}; each share is counted by itself" if shares else ""
 
 

@@ -2,6 +2,7 @@
 
 from aod import text
 from aod.bundle.manifest import Operation
+from aod.smb.paths import share_path
 
 UNKNOWN_SHARE = "an unknown share"
 WITHOUT_COMMAND = {
@@ -15,10 +16,8 @@ WITHOUT_COMMAND = {
 
 
 def share_name(operation: Operation) -> str:
-    r"""Return `\\server\share`, or the tree id where the name is not known, or the server."""
-    place = rf"\\{operation.server}" if operation.server else ""
-    if operation.share:
-        place = rf"\\{operation.server or '?'}\{operation.share}"
+    """Return `//server/share`, or the tree id where the name is not known, or the server."""
+    place = share_path(operation.server, operation.share)
     if not operation.share and int(operation.tree_id or "0", 16):
         place = f"{place} tree {operation.tree_id}".strip()
     return text.printable(place) or UNKNOWN_SHARE

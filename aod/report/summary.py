@@ -113,7 +113,7 @@ def _cells(operation: Operation, *, with_share: bool) -> list[str]:
 
 def _short_share(operation: Operation) -> str:
     share = share_name(operation)
-    return "-" if share == UNKNOWN_SHARE else text.tail(share.lstrip("\\"), 16)
+    return "-" if share == UNKNOWN_SHARE else text.tail(share.lstrip("/"), 16)
 
 
 def _stack(stack: Stack) -> list[str]:

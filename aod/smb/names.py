@@ -18,6 +18,7 @@ from aod.events import Events, Kind
 from aod.host.cgroups import find_units
 from aod.smb.debugdata import TCP_STATUS_GOOD, Connections, parse_debug_data
 from aod.smb.openfiles import FileKey, parse_open_files
+from aod.smb.paths import share_path
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ class Names:
             (self.server(connection_id, session_id), self.share(session_id, tree_id, connection_id))
             for connection_id, session_id, tree_id in set(zip(*columns, strict=True))
         }
-        return sorted(f"//{server or '?'}/{share}" for server, share in names if share)
+        return sorted(share_path(server, share) for server, share in names if share)
 
     def server_and_share(self, connection_id: int, tree_id: int) -> tuple[str, str]:
         """Return server and share of a tree whose session is not told, "" for what is not known.

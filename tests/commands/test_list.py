@@ -69,7 +69,7 @@ def test_bundles_are_listed_newest_first_with_what_and_where(directory: Path) ->
     assert [line[:19] for line in lines[1:]] == ["2025-11-22 10:24:08", "2025-11-22 10:23:08"]
     assert "latency x 1, error x 14" in lines[1]
     assert "35.2 s" in lines[1]
-    assert r"\\files.example\backup, \\nas01\media" in lines[1]
+    assert "//files.example/backup, //nas01/media" in lines[1]
     assert "latency x 2126" in lines[2]
     assert lines[2].endswith("sealed")
 
@@ -154,7 +154,7 @@ def test_a_bundle_of_0_1_0_is_listed(directory: Path) -> None:
         "state": "sealed",
         "anomalies": [{"name": "latency", "count": 66}],
         "worst_latency_ns": 846670878,
-        "shares": [r"\\127.0.0.1\share"],
+        "shares": ["//127.0.0.1/share"],
         "suppressed_since_last": [],
     }
 

@@ -97,7 +97,10 @@ def test_the_summary_of_a_bundle_of_0_1_0_can_be_made_anew_of_its_manifest(tmp_p
     with OutputDirectory.open(tmp_path) as output, Bundle.create(output, STAMP) as bundle:
         bundle.write("manifest.json", read_member(OLD, "manifest.json"))
 
-    assert run("latest", "--dir", tmp_path) == read_member(OLD, "summary.txt")
+    told = read_member(OLD, "summary.txt")
+    assert run("latest", "--dir", tmp_path) == told.replace(
+        rb"\\127.0.0.1\share", b"//127.0.0.1/share"
+    )
 
 
 def test_a_summary_is_shown_of_a_bundle_of_a_later_format(tmp_path: Path) -> None:

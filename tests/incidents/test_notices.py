@@ -85,7 +85,7 @@ def test_a_notice_goes_through_json_and_is_small() -> None:
 
     assert plain["format"] == notice.FORMAT
     assert plain["reason"] == "No space left on device"
-    assert plain["sentence"].startswith(r"3 operations on \\nas\a were slow")
+    assert plain["sentence"].startswith("3 operations on //nas/a were slow")
     assert plain["anomalies"][0]["worst"]["latency_ns"] == 300 * MS
     assert "events" not in plain["anomalies"][0]
 

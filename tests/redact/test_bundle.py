@@ -283,7 +283,7 @@ async def test_the_summary_of_a_bundle_tells_what_was_slow_and_for_whom(
 
     names = {name: key for key, name in (await names_in(state)).items()}
     told = files["summary.txt"].decode()
-    place = f"\\\\{names['fin01']}\\{names['payroll']}$"
+    place = f"//{names['fin01']}/{names['payroll']}$"
     assert f"10 operations on 10 shares (mostly {place}) were slow, SMB2_READ, by " in told
     assert f"Note: {names['alice.meier']} says the {names['Group Data']} hangs" in told
     assert "redact keeps no packets" in told

@@ -314,7 +314,7 @@ def starved() -> Manifest:
     ]
     waits.append(without_command(14, "credit_wait", cause="credits_timeout", comm="cp", pid=815))
     found = anomaly(
-        "credits", waits, tool="smbslower", limit={"acceptable_count": 10}, shares=(r"\\nas01",)
+        "credits", waits, tool="smbslower", limit={"acceptable_count": 10}, shares=("//nas01",)
     )
     hung = [
         without_command(

@@ -8,7 +8,7 @@ from aod.bundle.manifest import Anomaly, Host
 from aod.report.sentences import about, sentence
 from tests.report.manifests import anomaly, event, latency
 
-SHARE = r"\\nas01\media"
+SHARE = "//nas01/media"
 
 
 @pytest.mark.parametrize(
