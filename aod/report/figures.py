@@ -64,9 +64,9 @@ def figures(anomaly: Anomaly) -> Figures | None:
     title = f"{anomaly.name.upper()}{tool}"
     rows = [("raised", _raised(anomaly))]
     if sort == "asked":
-        title, rows = "REQUESTS THAT WERE OPEN", _open(anomaly, text.duration(worst_ns(anomaly)))
+        title, rows = "REQUESTS THAT WERE OPEN", _open(anomaly, _age(anomaly))
     elif sort == "hung":
-        rows += _open(anomaly, _oldest(anomaly))
+        rows += _open(anomaly, f"{_age(anomaly)}, when it was last told")
     else:
         rows += _single(anomaly) if len(events) < 2 else _many(anomaly)
     return Figures(
@@ -149,12 +149,12 @@ def _open(anomaly: Anomaly, oldest: str) -> list[Row]:
     ]
 
 
-def _oldest(anomaly: Anomaly) -> str:
+def _age(anomaly: Anomaly) -> str:
     age_ns, limit_ns = worst_ns(anomaly), anomaly.limit.get("threshold_ms", 0) * 1e6
     age = text.duration(age_ns)
-    if limit_ns:
-        age += f", {times(age_ns, limit_ns)} the threshold of {text.duration(limit_ns)}"
-    return f"{age}, when it was last told"
+    if not limit_ns:
+        return age
+    return f"{age}, {times(age_ns, limit_ns)} the threshold of {text.duration(limit_ns)}"
 
 
 def _raised(anomaly: Anomaly) -> str:
