@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 

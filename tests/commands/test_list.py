@@ -12,8 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from aod.bundle import Bundle, OutputDirectory
-from aod.commands import options
 from aod.bundle.manifest import Manifest, Operation
+from aod.commands import options
 from aod.commands.list import list_bundles
 from aod.config import load, outputdir
 from aod.errors import ConfigError, SurroundingsError
