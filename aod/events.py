@@ -60,13 +60,13 @@ class Kind(enum.IntEnum):
     RECONNECT = _value("aod_kind", "AOD_RECONNECT")
     SESSION_EXPIRED = _value("aod_kind", "AOD_SESSION_EXPIRED")
     CREDIT_WAIT = _value("aod_kind", "AOD_CREDIT_WAIT")
-    SERVER_BREAK = _value("aod_kind", "AOD_SERVER_BREAK")
+    WAITING = _value("aod_kind", "AOD_WAITING")
     UNANSWERED = _value("aod_kind", "AOD_UNANSWERED")
     TREE_CONNECT = _value("aod_kind", "AOD_TREE_CONNECT")
 
 
 COMMAND_KINDS = (Kind.COMPLETED, Kind.ABORTED, Kind.UNANSWERED, Kind.SESSION_EXPIRED)
-"""Kinds of events that are about an SMB2 command."""
+"""Kinds of events that are about an SMB2 command: a thread that waits to send has none yet."""
 
 
 class Cause(enum.IntEnum):
@@ -152,13 +152,5 @@ def server_ns(events: Events) -> NDArray[np.uint64]:
 
 
 def has_command(events: Events) -> NDArray[np.bool]:
-    """Return which of the events tell of an SMB2 command, shape (n,).
-
-    A thread that waits to send (UNANSWERED, with neither connection nor message, all of its
-    time in the queue) has none yet.
-    """
-    waits = (events["kind"] == Kind.UNANSWERED) & (events["connection_id"] == 0)
-    waits &= (events["queue_ns"] == events["latency_ns"]) & (events["latency_ns"] > 0)
-    of_requests = np.isin(events["kind"], COMMAND_KINDS)
-    result: NDArray[np.bool] = of_requests & ~waits
-    return result
+    """Return which of the events tell of an SMB2 command, shape (n,)."""
+    return np.isin(events["kind"], COMMAND_KINDS)

@@ -49,6 +49,8 @@ struct smb_rqst {
 	struct kvec *rq_iov;
 } CO_RE;
 
+enum { MAX_COMPOUND = 16 }; /* the kernel's is 7 to 10 */
+
 struct TCP_Server_Info {
 	__u64 conn_id;
 	unsigned int pdu_size;

@@ -48,7 +48,7 @@ static __always_inline int command_entered(__u32 tree_id, __u64 session_id, __u1
 static __always_inline void end_followers(struct aod_request_key key, __u32 tid, __u64 sent_ns,
 					  __u32 status)
 {
-	for (int i = 1; i < AOD_MAX_COMPOUND; i++) {
+	for (int i = 1; i < MAX_COMPOUND; i++) {
 		struct aod_request *next;
 
 		key.message_id++;

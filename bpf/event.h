@@ -10,12 +10,11 @@
 #define AOD_EVENT_H
 
 enum aod_limit {
-	AOD_COMM_LEN = 16,     /* TASK_COMM_LEN */
-	AOD_COMMANDS = 32,     /* SMB2 has 0 (NEGOTIATE) to 19 */
-	AOD_MAX_COMPOUND = 16, /* the kernel's MAX_COMPOUND is 7 to 10 */
-	AOD_ERRNOS = 4096,     /* MAX_ERRNO and 0 */
-	AOD_BUCKETS = 28,      /* of latency: up to 2^27 us, 134 s, and what is over */
-	AOD_SLOTS = 4096,      /* a connection has at most 512 requests open by default */
+	AOD_COMM_LEN = 16, /* TASK_COMM_LEN */
+	AOD_COMMANDS = 32, /* SMB2 has 0 (NEGOTIATE) to 19 */
+	AOD_ERRNOS = 4096, /* MAX_ERRNO and 0 */
+	AOD_BUCKETS = 28,  /* of latency: up to 2^27 us, 134 s, and what is over */
+	AOD_SLOTS = 4096,  /* a connection has at most 512 requests open by default */
 };
 
 enum aod_kind {
@@ -25,8 +24,8 @@ enum aod_kind {
 	AOD_RECONNECT = 4,
 	AOD_SESSION_EXPIRED = 5,
 	AOD_CREDIT_WAIT = 6,
-	AOD_SERVER_BREAK = 7,
-	AOD_UNANSWERED = 8,
+	AOD_WAITING = 7,      /* a thread waits to send: it has no request yet */
+	AOD_UNANSWERED = 8,   /* both are made by user space, of what is open */
 	AOD_TREE_CONNECT = 9, /* names have changed */
 };
 

@@ -162,7 +162,7 @@ static __noinline bool has_unanswered(struct aod_wait *wait, int error)
 	/* 6.1's verifier takes no loop whose end falls through into its middle, as clang 14 makes
 	 * it. */
 #pragma unroll
-	for (int i = 0; i < AOD_MAX_COMPOUND; i++) {
+	for (int i = 0; i < MAX_COMPOUND; i++) {
 		request = find_request(&key);
 		if (!request || request->tid != (__u32)bpf_get_current_pid_tgid() ||
 		    request->flags & AOD_ASYNC)

@@ -307,7 +307,7 @@ static __always_inline int request_sent(struct TCP_Server_Info *server, int requ
 		end_wait(thread, &sending);
 	if (flags & CIFS_TRANSFORM_REQ)
 		sending.flags |= AOD_ENCRYPTED;
-	for (int i = 0; i < AOD_MAX_COMPOUND; i++) {
+	for (int i = 0; i < MAX_COMPOUND; i++) {
 		if (i >= requests)
 			break;
 		sending.index = i;

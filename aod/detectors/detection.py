@@ -73,7 +73,7 @@ def make_detectors(sections: Sections, interval_ns: int, names: Names) -> list[D
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """All that is open at one moment: events of kind UNANSWERED, shape (n,)."""
+    """All that is open at one moment: events of kind UNANSWERED or WAITING, shape (n,)."""
 
     open_requests: Events
 

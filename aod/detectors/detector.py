@@ -57,4 +57,4 @@ class Ticking(Detector, Protocol):
     """A detector that wants to see what has not ended yet, each `watch_interval_sec`."""
 
     def tick(self, open_requests: Events) -> Anomaly | None:
-        """Judge all that is open now: events of kind UNANSWERED, shape (n,)."""
+        """Judge all that is open now: events of kind UNANSWERED or WAITING, shape (n,)."""

@@ -5,9 +5,11 @@ from aod.bundle.manifest import Operation
 from aod.smb.paths import share_path
 
 UNKNOWN_SHARE = "an unknown share"
+NOT_SENT = "not sent yet"
 WITHOUT_COMMAND = {
     "unsent": "no request",
-    "unanswered": "not sent yet",
+    "waiting": NOT_SENT,
+    "unanswered": NOT_SENT,  # the same, in bundles of before
     "reconnect": "reconnect",
     "credit_wait": "credits",
     "tree_connect": "tree connect",
@@ -32,7 +34,8 @@ def outcome(operation: Operation) -> str:
     """Return the status; for what got no response its cause or kind, and its errno."""
     if operation.kind == "completed":
         return operation.status or operation.error
-    cause = operation.cause or operation.kind
+    kind = "unanswered" if operation.kind == "waiting" else operation.kind
+    cause = operation.cause or kind
     return f"{cause.replace('_', ' ')} {operation.error}".strip()
 
 

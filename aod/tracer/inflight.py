@@ -46,9 +46,9 @@ _ALIKE = (
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """One look: events of kind UNANSWERED.
+    """One look: events of kind UNANSWERED and WAITING.
 
-    `open` are requests without an answer, shape (n,), and threads that wait to send one: these
+    `open` are requests without an answer and threads that wait to send one, shape (n,): these
     have neither connection nor message. `given_up`, shape (m,), has the requests that cifs no
     longer waits for. Their `error` is what the operation failed with that sent them, or else
     -EIO, which is what cifs itself makes of a failure that has no better name.

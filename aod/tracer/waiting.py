@@ -43,7 +43,7 @@ class WaitingThreads:
         own_until_ns: Mapping[int, int],
         now_ns: int,
     ) -> Events:
-        """Return those who wait as (n,) events of kind UNANSWERED without connection or message.
+        """Return those who wait as (n,) events of kind WAITING: no connection, no message.
 
         `tids` and `waits` (WAIT) have shape (n,); `latency_ns` is the time since the entry.
         `own_until_ns` says until when a pid was a process of aod: it is flagged SELF.
@@ -80,7 +80,7 @@ def _event(
     tid: int, task: Task, age_ns: int, own_until_ns: Mapping[int, int], now_ns: int
 ) -> Events:
     event = empty(1)
-    event["kind"] = Kind.UNANSWERED
+    event["kind"] = Kind.WAITING
     event["time_ns"] = now_ns
     event["latency_ns"] = event["queue_ns"] = age_ns
     event["pid"], event["tid"], event["uid"] = task.pid, tid, task.uid

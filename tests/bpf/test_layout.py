@@ -1,9 +1,10 @@
 """bpf/event.h, the compiled object's BTF and the numpy dtype say the same."""
 
-import enum
 import itertools
 import json
+import re
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from aod import events
 from aod._event import ffi
 from aod.tracer.program import OBJECT
+from build import BPF
 
 
 @pytest.fixture(scope="module")
@@ -63,21 +65,33 @@ def test_no_padding_is_left_unsaid(types: dict[str, dict[str, Any]], struct: str
     assert gaps == []
 
 
-@pytest.mark.parametrize(
-    ("enumeration", "prefix", "members"),
-    [
-        ("aod_kind", "AOD_", events.Kind),
-        ("aod_flag", "AOD_", events.Flag),
-        ("aod_count", "AOD_COUNT_", events.Count),
-    ],
-)
-def test_every_constant_of_the_header_has_its_name(
-    enumeration: str, prefix: str, members: type[enum.IntEnum]
-) -> None:
-    values = dict(ffi.typeof(f"enum {enumeration}").relements)
-    values.pop("AOD_COUNTS", None)
+def named(prefix: str, members: Mapping[str, int]) -> dict[str, int]:
+    return {prefix + name: int(member) for name, member in members.items()}
 
-    assert {prefix + member.name: int(member) for member in members} == values
+
+ENUMERATIONS = {
+    "aod_limit": {
+        "AOD_COMM_LEN": events.EVENT["comm"].itemsize,
+        "AOD_COMMANDS": events.COMMANDS,
+        "AOD_ERRNOS": events.ERRNOS,
+        "AOD_BUCKETS": events.BUCKETS,
+        "AOD_SLOTS": events.SLOTS,
+    },
+    "aod_kind": named("AOD_", events.Kind.__members__),
+    "aod_cause": named("AOD_CAUSE_", events.Cause.__members__),
+    "aod_flag": named("AOD_", events.Flag.__members__),
+    "aod_count": named("AOD_COUNT_", events.Count.__members__) | {"AOD_COUNTS": len(events.Count)},
+    "aod_setting": named("AOD_SETTING_", events.Setting.__members__)
+    | {"AOD_SETTINGS": len(events.Setting)},
+}
+
+
+def test_every_constant_of_the_header_has_its_name() -> None:
+    in_header = re.findall(r"^enum (\w+) \{", (BPF / "event.h").read_text(), re.MULTILINE)
+
+    constants = {each: dict(ffi.typeof(f"enum {each}").relements) for each in in_header}
+
+    assert constants == ENUMERATIONS
 
 
 def test_an_event_is_at_most_160_bytes() -> None:

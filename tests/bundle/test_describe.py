@@ -111,7 +111,7 @@ def test_only_a_request_has_a_command(
 
 
 def test_a_thread_that_waits_to_send_has_no_command_and_no_threshold(names: Names) -> None:
-    waits = make(9, kind=Kind.UNANSWERED, latency_ns=8, queue_ns=8)
+    waits = make(9, kind=Kind.WAITING, latency_ns=8, queue_ns=8)
     sent = make(9, kind=Kind.UNANSWERED, latency_ns=8, queue_ns=8, connection_id=1)
 
     rows = described(join(waits, sent), names, np.array([5, 5], np.uint64))

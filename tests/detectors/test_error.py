@@ -200,7 +200,7 @@ def test_the_kernel_is_asked_for_failures_without_a_request_only_where_they_coun
         (Kind.CREDIT_WAIT, 0, False),
         (Kind.RECONNECT, 0, False),
         (Kind.SESSION_EXPIRED, 0, False),
-        (Kind.SERVER_BREAK, 0, False),
+        (Kind.WAITING, 0, False),
         (Kind.TREE_CONNECT, errno.EACCES, False),
     ],
 )

@@ -74,7 +74,7 @@ def test_threads_and_bytes_are_bounded(tmp_path: Path) -> None:
 def test_threads_that_have_sent_nothing_yet_are_told_apart(tmp_path: Path) -> None:
     put(tmp_path, 7, 8)
     put(tmp_path, 7, 9)
-    waiting = make(1, 1, kind=Kind.UNANSWERED, pid=7, tid=[8, 9])
+    waiting = make(1, 1, kind=Kind.WAITING, pid=7, tid=[8, 9])
 
     assert list(waiting_for(waiting, tmp_path)) == [(0, 0, 8), (0, 0, 9)]
 

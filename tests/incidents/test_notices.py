@@ -58,7 +58,7 @@ def test_an_incident_without_an_operation_is_told_all_the_same() -> None:
 
 
 def test_a_thread_that_waits_to_send_has_no_command() -> None:
-    waits = make(SECOND, kind=Kind.UNANSWERED, latency_ns=SECOND, queue_ns=SECOND)
+    waits = make(SECOND, kind=Kind.WAITING, latency_ns=SECOND, queue_ns=SECOND)
 
     fields = notice.opened(replace(make_anomaly(), events=waits), [])
 

@@ -319,7 +319,7 @@ def starved() -> Manifest:
     hung = [
         without_command(
             i,
-            "unanswered",
+            "waiting",
             latency_ns=6_000 * MS,
             queue_ns=6_000 * MS,
             server="",

@@ -43,7 +43,7 @@ def test_a_thread_that_waits_becomes_an_event_of_its_age(tmp_path: Path, stack: 
 
     (event,) = read(WaitingThreads(tmp_path), entries(8))
 
-    assert (event["kind"], event["time_ns"]) == (Kind.UNANSWERED, NOW_NS)
+    assert (event["kind"], event["time_ns"]) == (Kind.WAITING, NOW_NS)
     assert (event["latency_ns"], event["queue_ns"]) == (6 * SECOND, 6 * SECOND)
     assert (event["connection_id"], event["message_id"]) == (0, 0)
     assert (event["pid"], event["tid"], event["uid"], event["comm"]) == (7, 8, 1000, b"cp")
