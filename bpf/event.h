@@ -10,11 +10,11 @@
 #define AOD_EVENT_H
 
 enum aod_limit {
-	AOD_COMM_LEN = 16, /* TASK_COMM_LEN */
-	AOD_COMMANDS = 32, /* SMB2 has 0 (NEGOTIATE) to 19 */
-	AOD_ERRNOS = 4096, /* MAX_ERRNO and 0 */
-	AOD_BUCKETS = 28,  /* of latency: up to 2^27 us, 134 s, and what is over */
-	AOD_SLOTS = 4096,  /* a connection has at most 512 requests open by default */
+	AOD_COMM_LEN = 16,  /* TASK_COMM_LEN */
+	AOD_COMMANDS = 128, /* a power of 2; SMB2 has 0 (NEGOTIATE) to 19 */
+	AOD_ERRNOS = 4096,  /* MAX_ERRNO and 0 */
+	AOD_BUCKETS = 28,   /* of latency: up to 2^27 us, 134 s, and what is over */
+	AOD_SLOTS = 4096,   /* a connection has at most 512 requests open by default */
 };
 
 enum aod_kind {
@@ -154,6 +154,11 @@ struct aod_wait {
 struct aod_credit_wait {
 	__u64 entered_ns;
 	__u64 server;
+};
+
+/* A set of commands: bit `command % 64` of word `command / 64`. */
+struct aod_commands {
+	__u64 words[AOD_COMMANDS / 64];
 };
 
 /* Index in the map `settings`. */

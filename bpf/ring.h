@@ -41,12 +41,12 @@ struct {
 	__type(value, __u64);
 } local_errors SEC(".maps");
 
-/* NTSTATUS -> the commands, a bit each, for which the default is reversed. */
+/* NTSTATUS -> the commands for which the default is reversed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct aod_commands);
 } status_exceptions SEC(".maps");
 
 /* Process ids of aod and its children. */
@@ -107,16 +107,23 @@ static __always_inline bool is_failure(__u32 status)
 	return status >= SMB2_STATUS_ERROR;
 }
 
+static __always_inline bool has(const struct aod_commands *commands, __u16 command)
+{
+	__u32 index = command & (AOD_COMMANDS - 1);
+
+	return commands->words[index / 64] >> (index % 64) & 1;
+}
+
 static __always_inline bool is_wanted_status(__u32 status, __u16 command, bool secondary)
 {
-	__u32 *commands;
+	struct aod_commands *commands;
 	bool wanted;
 
 	if (!status || (secondary && !setting(AOD_SETTING_SECONDARY)))
 		return false;
 	wanted = is_failure(status) && setting(AOD_SETTING_FAILURES);
 	commands = bpf_map_lookup_elem(&status_exceptions, &status);
-	if (commands && *commands >> (command & (AOD_COMMANDS - 1)) & 1)
+	if (commands && has(commands, command))
 		wanted = !wanted;
 	return wanted;
 }

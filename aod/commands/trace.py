@@ -84,12 +84,12 @@ def _filter(threshold_ms: float, errors: bool) -> "Filter":
 
     from aod import smb
     from aod.events import COMMANDS, ERRNOS, Kind
-    from aod.smb.filter import ALL_COMMANDS, Filter, status_verdict
+    from aod.smb.filter import ALL_COMMANDS, Filter, quiet_commands, status_verdict
 
     slow = Filter(np.full((2, COMMANDS), round(threshold_ms * 1e6), np.uint64))
     if not errors:
         return slow
-    quiet = {status: ALL_COMMANDS & ~smb.quiet_commands(status) for status in smb.QUIET}
+    quiet = {status: ALL_COMMANDS - quiet_commands(status) for status in smb.QUIET}
     failed = Filter(
         statuses=status_verdict(True, quiet),
         kinds=frozenset({Kind.UNSENT, Kind.RECONNECT, Kind.SESSION_EXPIRED}),

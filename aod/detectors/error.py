@@ -19,7 +19,14 @@ from aod.detectors.section import (
 from aod.detectors.window import Window
 from aod.detectors.words import Words
 from aod.events import ERRNOS, Events, Flag, Kind
-from aod.smb.filter import ALL_COMMANDS, Filter, StatusVerdict, status_verdict
+from aod.smb.filter import (
+    ALL_COMMANDS,
+    NO_COMMANDS,
+    Filter,
+    StatusVerdict,
+    quiet_commands,
+    status_verdict,
+)
 
 UNLISTED = 0xFFFFFFFF
 """Stands for every failure that the status table does not list."""
@@ -180,13 +187,13 @@ def _verdict(section: ErrorAnomaly, only_tracked: bool) -> StatusVerdict:
     failures = failures and unlisted not in section.excluded_errors
     commands = {}
     for code, status in smb.statuses().items():
-        quiet = smb.quiet_commands(code) if section.mode == "all" else 0
+        quiet = quiet_commands(code) if section.mode == "all" else NO_COMMANDS
         if code >= smb.LOWEST_ERROR:
-            commands[code] = 0 if only_tracked else ALL_COMMANDS & ~quiet
+            commands[code] = NO_COMMANDS if only_tracked else ALL_COMMANDS - quiet
         if code in section.tracked_statuses or status.error in section.tracked_errors:
-            commands[code] = ALL_COMMANDS if code >= smb.LOWEST_ERROR else 0
+            commands[code] = ALL_COMMANDS if code >= smb.LOWEST_ERROR else NO_COMMANDS
         if code in section.excluded_statuses or status.error in section.excluded_errors:
-            commands[code] = 0
+            commands[code] = NO_COMMANDS
     return status_verdict(failures, commands)
 
 

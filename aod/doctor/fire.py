@@ -113,7 +113,7 @@ def _passing(wanted: Filter) -> Iterator[Events]:
         yield _operation(command=command, latency_ns=thresholds_ns[command])
     for status in (DENIED, *smb.statuses()):
         if commands := status and wanted.statuses.commands(status):
-            command = next(each for each in Command if commands >> each & 1)
+            command = next(each for each in Command if each in commands)
             yield _operation(command=command, status=status, latency_ns=FAILURE_NS)
             break
     for number in np.flatnonzero(wanted.errors).tolist()[:1]:

@@ -12,7 +12,8 @@ from aod.events import COMMANDS, ERRNOS, Events, Flag, Kind
 from aod.smb import Command
 
 NEVER = np.iinfo(np.uint64).max
-ALL_COMMANDS = 0xFFFFFFFF
+ALL_COMMANDS = frozenset(range(COMMANDS))
+NO_COMMANDS = frozenset[int]()
 
 
 @dataclass(frozen=True)
@@ -20,27 +21,27 @@ class StatusVerdict:
     """Which statuses count, each for some commands.
 
     `failures` tells whether a failure (severity warning or error) counts unless excepted;
-    `exceptions` maps an NTSTATUS to the commands, a bit each, for which that is reversed.
+    `exceptions` maps an NTSTATUS to the commands for which that is reversed.
     Success never counts.
     """
 
     failures: bool = False
-    exceptions: Mapping[int, int] = field(default_factory=dict)
+    exceptions: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
-    def commands(self, status: int) -> int:
-        """Return the commands, a bit each, for which the status counts."""
-        by_default = ALL_COMMANDS if self.failures and status >= smb.LOWEST_ERROR else 0
-        return by_default ^ self.exceptions.get(status, 0)
+    def commands(self, status: int) -> frozenset[int]:
+        """Return the commands for which the status counts."""
+        counts = self.failures and status >= smb.LOWEST_ERROR
+        return (ALL_COMMANDS if counts else NO_COMMANDS) ^ self.exceptions.get(status, NO_COMMANDS)
 
     def counts(
         self, statuses: NDArray[np.uint32], commands: NDArray[np.uint16]
     ) -> NDArray[np.bool]:
         """Return which of the (n,) operations count."""
         codes, where = np.unique(statuses, return_inverse=True)
-        masks = np.array([self.commands(int(code)) if code else 0 for code in codes], np.uint32)
-        if not codes.size:
-            return np.zeros(0, np.bool)
-        result: NDArray[np.bool] = masks[where] >> (commands & (COMMANDS - 1)) & 1 != 0
+        table = np.zeros((codes.size, COMMANDS), np.bool)
+        for row, code in zip(table, codes.tolist(), strict=True):
+            row[list(self.commands(code))] = code != 0
+        result: NDArray[np.bool] = table[where, commands & (COMMANDS - 1)]
         return result
 
     def __or__(self, other: "StatusVerdict") -> "StatusVerdict":
@@ -53,7 +54,15 @@ class StatusVerdict:
         )
 
 
-def status_verdict(failures: bool, commands: Mapping[int, int]) -> StatusVerdict:
+def quiet_commands(status: int) -> frozenset[int]:
+    """Return the commands on which the status is no error."""
+    if status not in smb.QUIET:
+        return NO_COMMANDS
+    command = smb.QUIET[status]
+    return ALL_COMMANDS if command is None else frozenset({command})
+
+
+def status_verdict(failures: bool, commands: Mapping[int, frozenset[int]]) -> StatusVerdict:
     """Make the verdict in which the named statuses count for just these commands."""
     default = StatusVerdict(failures)
     return StatusVerdict(

@@ -79,14 +79,6 @@ QUIET_ERRORS = frozenset(
 """Positive errnos that are no error of an operation which failed without any request."""
 
 
-def quiet_commands(status: int) -> int:
-    """Return the commands, a bit each, on which the status is no error."""
-    if status not in QUIET:
-        return 0
-    command = QUIET[status]
-    return 0xFFFFFFFF if command is None else 1 << command
-
-
 @dataclass(frozen=True, slots=True)
 class Status:
     """One NTSTATUS; `error` is the positive errno that Linux makes of it, 0 for success."""

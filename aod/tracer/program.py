@@ -194,7 +194,7 @@ class Tracer:
     def _set_statuses(self, statuses: StatusVerdict) -> None:
         exceptions, settings = self._map("status_exceptions"), self._map("settings")
         for status, commands in statuses.exceptions.items():
-            self._set(exceptions, "uint32_t", status, "uint32_t", commands)
+            self._set(exceptions, "uint32_t", status, "struct aod_commands", _words(commands))
         self._set(settings, "uint32_t", Setting.FAILURES, "uint32_t", statuses.failures)
         for status in self._keys(exceptions) - statuses.exceptions.keys():
             lib.aod_map_delete(exceptions, ffi.new("uint32_t *", status))
@@ -301,7 +301,7 @@ class Tracer:
         return keys[:count].copy(), values[:count].copy()
 
     @staticmethod
-    def _set(map_fd: int, key_type: str, key: int, value_type: str, value: int) -> None:
+    def _set(map_fd: int, key_type: str, key: int, value_type: str, value: Any) -> None:
         pointers = ffi.new(f"{key_type} *", key), ffi.new(f"{value_type} *", value)
         check(lib.aod_map_update(map_fd, *pointers), "writing to a map")
 
@@ -312,3 +312,10 @@ class Tracer:
             keys.add(following[0])
             key = ffi.new("uint32_t *", following[0])
         return keys
+
+
+def _words(commands: frozenset[int]) -> list[list[int]]:
+    """Return the one field of a struct aod_commands."""
+    bits = np.zeros(COMMANDS, np.bool)
+    bits[list(commands)] = True
+    return [np.packbits(bits, bitorder="little").view("<u8").tolist()]

@@ -37,7 +37,7 @@ class Request:
     """What is in the header of one request."""
 
     message_id: int
-    command: Command = Command.SMB2_CREATE
+    command: int = Command.SMB2_CREATE
     flags: int = 0
     tree_id: int = 5
     session_id: int = 77

@@ -9,16 +9,16 @@ import pytest
 from aod import smb
 from aod.events import COMMANDS, Kind
 from aod.smb import Command
-from aod.smb.filter import ALL_COMMANDS, NEVER, Filter, StatusVerdict, status_verdict
+from aod.smb.filter import ALL_COMMANDS, NEVER, NO_COMMANDS, Filter, StatusVerdict, status_verdict
 from tests.bpf.fake import Fake, Request
 
 ACCESS_DENIED = smb.status_codes()["STATUS_ACCESS_DENIED"]
 NOT_FOUND = smb.status_codes()["STATUS_OBJECT_NAME_NOT_FOUND"]
 DISK_FULL = smb.status_codes()["STATUS_DISK_FULL"]
 
-ALL_BUT_QUIET = status_verdict(True, {NOT_FOUND: 0})
+ALL_BUT_QUIET = status_verdict(True, {NOT_FOUND: NO_COMMANDS})
 ONLY_DENIED = status_verdict(False, {ACCESS_DENIED: ALL_COMMANDS})
-ALL_BUT_FULL = status_verdict(True, {DISK_FULL: 0, NOT_FOUND: ALL_COMMANDS})
+ALL_BUT_FULL = status_verdict(True, {DISK_FULL: NO_COMMANDS, NOT_FOUND: ALL_COMMANDS})
 
 
 def never() -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:

@@ -502,13 +502,14 @@ def test_a_request_that_pended_has_a_threshold_of_its_own(fake: Fake) -> None:
 
 
 def test_the_kernel_and_the_detector_judge_a_status_alike(fake: Fake) -> None:
-    quiet = status_verdict(True, {NOT_FOUND: ALL_COMMANDS & ~(1 << Command.SMB2_CREATE)})
+    quiet = status_verdict(True, {NOT_FOUND: ALL_COMMANDS - {Command.SMB2_CREATE, 5 + 64}})
     never = np.full((2, COMMANDS), NEVER, np.uint64)
     fake.tracer.set_filter(Filter(never, quiet))
     cases = [(5, NOT_FOUND), (11, NOT_FOUND), (5, ACCESS_DENIED), (5, 0), (5, 0x10B)]
+    cases += [(command, NOT_FOUND) for command in (5 + 32, 5 + 64, COMMANDS - 1)]
 
     for message_id, (command, status) in enumerate(cases):
-        fake.send(Request(message_id, Command(command)))
+        fake.send(Request(message_id, command))
         fake.receive(message_id, status=status)
 
     commands, statuses = (np.array(column, np.uint32) for column in zip(*cases, strict=True))

@@ -1,27 +1,29 @@
 """What the kernel is asked to send: never less than the detectors count."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aod.events import COMMANDS, ERRNOS, Flag, Kind
+from aod.smb import Command
 from aod.smb.filter import (
     ALL_COMMANDS,
     NEVER,
     Filter,
     StatusVerdict,
     event_thresholds_ns,
+    quiet_commands,
     status_verdict,
     union,
 )
 from tests.events import make
 
 CODES = (0x103, 0x80000005, 0xC0000022, 0xC0000034)
-verdicts = st.builds(
-    status_verdict,
-    st.booleans(),
-    st.dictionaries(st.sampled_from(CODES), st.integers(0, ALL_COMMANDS)),
+named_statuses = st.dictionaries(
+    st.sampled_from(CODES), st.frozensets(st.integers(0, COMMANDS - 1)) | st.just(ALL_COMMANDS)
 )
+verdicts = st.builds(status_verdict, st.booleans(), named_statuses)
 
 
 def judged(verdict: StatusVerdict) -> list[bool]:
@@ -38,11 +40,24 @@ def test_a_union_counts_what_either_counts(a: StatusVerdict, b: StatusVerdict) -
     assert judged(a | b) == expected
 
 
-@given(st.booleans(), st.dictionaries(st.sampled_from(CODES), st.integers(0, ALL_COMMANDS)))
-def test_a_named_status_counts_for_just_its_commands(failures: bool, named: dict[int, int]) -> None:
+@given(st.booleans(), named_statuses)
+def test_a_named_status_counts_for_just_its_commands(
+    failures: bool, named: dict[int, frozenset[int]]
+) -> None:
     verdict = status_verdict(failures, named)
 
     assert {status: verdict.commands(status) for status in named} == named
+
+
+@given(verdicts)
+def test_each_operation_is_judged_by_its_status_and_its_command(verdict: StatusVerdict) -> None:
+    judged_one_by_one = [
+        status != 0 and command in verdict.commands(status)
+        for status in (0, *CODES, 0xC0000001)
+        for command in range(COMMANDS)
+    ]
+
+    assert judged(verdict) == judged_one_by_one
 
 
 @given(verdicts)
@@ -54,6 +69,14 @@ def test_a_verdict_on_nothing_is_empty() -> None:
     empty = StatusVerdict(True).counts(np.zeros(0, np.uint32), np.zeros(0, np.uint16))
 
     assert empty.tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("status", "commands"),
+    [(0xC0000034, {Command.SMB2_CREATE}), (0x80000005, ALL_COMMANDS), (0xC0000022, set())],
+)
+def test_a_status_is_quiet_on_its_own_command_only(status: int, commands: set[int]) -> None:
+    assert quiet_commands(status) == commands
 
 
 def test_a_union_of_filters_has_the_lowest_thresholds() -> None:

@@ -5,7 +5,6 @@ import errno
 import pytest
 
 from aod import smb
-from aod.smb import Command
 
 
 @pytest.mark.parametrize(
@@ -47,14 +46,6 @@ def test_a_command_has_a_name(code: int, name: str) -> None:
 )
 def test_an_errno_has_a_name(error: int, name: str) -> None:
     assert smb.error_name(error) == name
-
-
-def test_a_status_is_quiet_on_its_own_command_only() -> None:
-    not_found = smb.quiet_commands(0xC0000034)
-
-    assert not_found == 1 << Command.SMB2_CREATE
-    assert smb.quiet_commands(0x80000005) == 0xFFFFFFFF
-    assert smb.quiet_commands(0xC0000022) == 0
 
 
 def test_every_quiet_status_is_in_the_table() -> None:
