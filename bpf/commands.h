@@ -9,7 +9,7 @@
 #ifndef AOD_COMMANDS_H
 #define AOD_COMMANDS_H
 
-#include "requests.h"
+#include "send.h"
 
 static __always_inline int command_entered(__u32 tree_id, __u64 session_id, __u16 command,
 					   __u64 message_id)
@@ -27,16 +27,15 @@ static __always_inline int command_entered(__u32 tree_id, __u64 session_id, __u1
 		.tid = process,
 		.uid = bpf_get_current_uid_gid(),
 	};
-
-	struct aod_wait *wait;
+	struct aod_wait *thread;
 
 	/* The status of an ECHO is never mapped. */
 	if (command == SMB2_ECHO)
 		return 0;
 	count(AOD_COUNT_REQUESTS);
-	wait = this_thread();
-	if (wait)
-		wait->sent_ns = now;
+	thread = this_thread();
+	if (thread)
+		thread->sent_ns = now;
 	if (command == SMB2_WRITE && is_kernel_thread())
 		request.flags = AOD_WRITEBACK;
 	bpf_get_current_comm(request.comm, sizeof(request.comm));

@@ -3,7 +3,9 @@
 #ifndef AOD_COUNTERS_H
 #define AOD_COUNTERS_H
 
-#include "ring.h"
+#include "earlier.h"
+#include "filter.h"
+#include "ledger.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -25,34 +27,15 @@ static __always_inline __u32 log2_of(__u64 value)
 	return result;
 }
 
-/* Connection -> the first message id that completed. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, __u64);
-	__type(value, __u64);
-} first_completed SEC(".maps");
-
 /* Off the hot path: once for each connection, tree and command. */
 static __noinline struct aod_counter *new_counter(const struct aod_counter_key *counter_key,
 						  const struct aod_request_key *key)
 {
 	static const struct aod_counter nothing;
 
-	bpf_map_update_elem(&first_completed, &key->connection_id, &key->message_id, BPF_NOEXIST);
+	note_completed(key);
 	bpf_map_update_elem(&counters, counter_key, &nothing, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&counters, counter_key);
-}
-
-/*
- * Message ids of a connection only rise: one below the first that completed, or on a
- * connection where none did, was sent before the probes were there.
- */
-static __always_inline bool is_earlier(const struct aod_request_key *key)
-{
-	__u64 *first = bpf_map_lookup_elem(&first_completed, &key->connection_id);
-
-	return !first || key->message_id < *first;
 }
 
 static __always_inline void count_latency(const struct aod_request_key *key,

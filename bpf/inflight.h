@@ -5,7 +5,7 @@
 
 #include "cifs.h"
 #include "event.h"
-#include "ring.h"
+#include "ledger.h"
 
 /*
  * Where nearly every request is kept: message ids rise, so that a slot has been

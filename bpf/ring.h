@@ -1,132 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The ring `events`, what may enter it, and the counters. */
+/* The ring `events`. */
 #ifndef AOD_RING_H
 #define AOD_RING_H
 
-#include "cifs.h"
-#include "event.h"
+#include "filter.h"
+#include "ledger.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4 << 20);
 } events SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, AOD_COUNTS);
-	__type(key, __u32);
-	__type(value, __u64);
-} ledger SEC(".maps");
-
-/* Nanoseconds from which a command is slow: [command], and [AOD_COMMANDS + command] once pended. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2 * AOD_COMMANDS);
-	__type(key, __u32);
-	__type(value, __u64);
-} latency_thresholds SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, AOD_SETTINGS);
-	__type(key, __u32);
-	__type(value, __u32);
-} settings SEC(".maps");
-
-/* Bit per errno: operations that fail so without a request are sent. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, AOD_ERRNOS / 64);
-	__type(key, __u32);
-	__type(value, __u64);
-} local_errors SEC(".maps");
-
-/* NTSTATUS -> the commands for which the default is reversed. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u32);
-	__type(value, struct aod_commands);
-} status_exceptions SEC(".maps");
-
-/* Process ids of aod and its children. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 256);
-	__type(key, __u32);
-	__type(value, __u8);
-} own_processes SEC(".maps");
-
-static __always_inline void count(__u32 which)
-{
-	__u64 *counter = bpf_map_lookup_elem(&ledger, &which);
-
-	if (counter)
-		*counter += 1;
-}
-
-static __always_inline __u32 setting(__u32 which)
-{
-	__u32 *value = bpf_map_lookup_elem(&settings, &which);
-
-	return value ? *value : 0;
-}
-
-static __always_inline bool is_wanted_kind(__u32 kind)
-{
-	return setting(AOD_SETTING_KINDS) >> kind & 1;
-}
-
-static __always_inline bool is_wanted_error(__s32 error)
-{
-	__u32 number = -error, index = number / 64;
-	__u64 *bits = bpf_map_lookup_elem(&local_errors, &index);
-
-	return bits && *bits >> (number % 64) & 1;
-}
-
-static __always_inline bool is_own(__u32 pid)
-{
-	/* None but while something is collected: to look that up costs a tenth of a hash. */
-	return setting(AOD_SETTING_OWN) && bpf_map_lookup_elem(&own_processes, &pid);
-}
-
-static __always_inline bool is_slow(__u64 latency_ns, __u16 command, bool pended)
-{
-	__u32 index = command & (AOD_COMMANDS - 1);
-	__u64 *threshold_ns;
-
-	if (pended)
-		index += AOD_COMMANDS;
-	threshold_ns = bpf_map_lookup_elem(&latency_thresholds, &index);
-	return threshold_ns && latency_ns >= *threshold_ns;
-}
-
-static __always_inline bool is_failure(__u32 status)
-{
-	return status >= SMB2_STATUS_ERROR;
-}
-
-static __always_inline bool has(const struct aod_commands *commands, __u16 command)
-{
-	__u32 index = command & (AOD_COMMANDS - 1);
-
-	return commands->words[index / 64] >> (index % 64) & 1;
-}
-
-static __always_inline bool is_wanted_status(__u32 status, __u16 command, bool secondary)
-{
-	struct aod_commands *commands;
-	bool wanted;
-
-	if (!status || (secondary && !setting(AOD_SETTING_SECONDARY)))
-		return false;
-	wanted = is_failure(status) && setting(AOD_SETTING_FAILURES);
-	commands = bpf_map_lookup_elem(&status_exceptions, &status);
-	if (commands && has(commands, command))
-		wanted = !wanted;
-	return wanted;
-}
 
 /* Reserve a zeroed event, or count the loss. */
 static __always_inline struct aod_event *reserve_event(void)
@@ -140,6 +23,30 @@ static __always_inline struct aod_event *reserve_event(void)
 		return NULL;
 	}
 	__builtin_memset(event, 0, sizeof(*event));
+	return event;
+}
+
+/* An event of now and of this thread, or NULL when it is not wanted or lost. */
+static __always_inline struct aod_event *begin_event(__u32 kind, __u32 cause)
+{
+	__u64 process = bpf_get_current_pid_tgid();
+	struct aod_event *event;
+
+	if (!is_wanted_kind(kind))
+		return NULL;
+	event = reserve_event();
+	if (!event)
+		return NULL;
+	event->time_ns = bpf_ktime_get_ns();
+	event->kind = kind;
+	event->cause = cause;
+	event->pid = process >> 32;
+	event->tid = process;
+	event->uid = bpf_get_current_uid_gid();
+	event->cgroup_id = bpf_get_current_cgroup_id();
+	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	if (is_own(event->pid))
+		event->flags = AOD_SELF;
 	return event;
 }
 

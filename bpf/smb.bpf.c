@@ -9,28 +9,30 @@
  * request carries an AsyncId where the tree id was.
  */
 #include "commands.h"
+#include "credits.h"
 #include "lifecycle.h"
-#include "requests.h"
-#include "ring.h"
+#include "operations.h"
+#include "receive.h"
+#include "send.h"
 
 /* P0: when a thread enters cifs. */
 
 SEC("?kprobe/compound_send_recv")
 int compound_send_recv(struct pt_regs *ctx)
 {
-	return entered(false);
+	return note_entry(false);
 }
 
 SEC("?kprobe/cifs_call_async")
 int cifs_call_async(struct pt_regs *ctx)
 {
-	return entered(true);
+	return note_entry(true);
 }
 
 SEC("?kprobe/smb2_wait_mtu_credits")
 int smb2_wait_mtu_credits(struct pt_regs *ctx)
 {
-	return credits_awaited();
+	return note_credits();
 }
 
 /* P1 and P2: what is sent, what is received. */

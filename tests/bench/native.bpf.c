@@ -13,7 +13,7 @@ struct native {
 static __noinline int send(struct fake *it, __u64 message_id)
 {
 	it->requests[0].header.message_id = message_id;
-	entered(false);
+	note_entry(false);
 	return request_sent(it->server, 1, (void *)it->compound, 0);
 }
 

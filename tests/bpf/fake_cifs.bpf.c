@@ -159,19 +159,19 @@ int fake_end(struct fake_end *ctx)
 SEC("syscall")
 int fake_enter_sync(struct pt_regs *ctx)
 {
-	return entered(false);
+	return note_entry(false);
 }
 
 SEC("syscall")
 int fake_enter_async(struct pt_regs *ctx)
 {
-	return entered(true);
+	return note_entry(true);
 }
 
 SEC("syscall")
 int fake_wait_credits(struct pt_regs *ctx)
 {
-	return credits_awaited();
+	return note_credits();
 }
 
 static __always_inline bool has_conn_id(void)
