@@ -43,6 +43,13 @@ static __always_inline int credit_wait_entered(struct TCP_Server_Info *server)
 	return 0;
 }
 
+/* Async READ and WRITE take their credits here, before they enter cifs_call_async. */
+static __always_inline int mtu_credits_entered(struct TCP_Server_Info *server)
+{
+	note_credits();
+	return is_wanted_kind(AOD_CREDIT_WAIT) ? credit_wait_entered(server) : 0;
+}
+
 static __always_inline int credit_wait_left(int error)
 {
 	__u32 tid = bpf_get_current_pid_tgid();

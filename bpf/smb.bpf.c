@@ -30,9 +30,9 @@ int cifs_call_async(struct pt_regs *ctx)
 }
 
 SEC("?kprobe/smb2_wait_mtu_credits")
-int smb2_wait_mtu_credits(struct pt_regs *ctx)
+int BPF_KPROBE(smb2_wait_mtu_credits, struct TCP_Server_Info *server)
 {
-	return note_credits();
+	return mtu_credits_entered(server);
 }
 
 /* P1 and P2: what is sent, what is received. */
@@ -139,7 +139,10 @@ int BPF_PROG(smb3_exit_err, unsigned int xid, const char *function, int error)
 	return operation_failed(xid, error);
 }
 
-/* P5: waits for credits; only for who asks for them, as a kretprobe costs twice a kprobe. */
+/*
+ * P5: waits for credits; only for who asks for them, as a kretprobe costs twice a kprobe.
+ * The entry of smb2_wait_mtu_credits is in P0.
+ */
 
 SEC("?kprobe/wait_for_free_credits")
 int BPF_KPROBE(enter_free_credits, struct TCP_Server_Info *server)
@@ -151,12 +154,6 @@ SEC("?kretprobe/wait_for_free_credits")
 int BPF_KRETPROBE(leave_free_credits, int error)
 {
 	return credit_wait_left(error);
-}
-
-SEC("?kprobe/smb2_wait_mtu_credits")
-int BPF_KPROBE(enter_mtu_credits, struct TCP_Server_Info *server)
-{
-	return credit_wait_entered(server);
 }
 
 SEC("?kretprobe/smb2_wait_mtu_credits")

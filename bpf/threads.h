@@ -59,7 +59,6 @@ static __always_inline int note_entry(bool is_async)
 	return 0;
 }
 
-/* Async READ and WRITE take their credits before they enter cifs_call_async. */
 static __always_inline int note_credits(void)
 {
 	struct aod_wait *thread = this_thread();

@@ -41,7 +41,6 @@ CREDITS = (
     Probe("leave_free_credits", "the end of a wait for credits"),
     Probe("enter_free_credits", "a wait for credits"),
     Probe("leave_mtu_credits", "the end of a wait for credits of async reads and writes"),
-    Probe("enter_mtu_credits", "a wait for credits of async reads and writes"),
 )
 """Attached only when an anomaly of type Credits is watched for."""
 COMMANDS = (

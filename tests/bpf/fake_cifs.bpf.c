@@ -171,7 +171,9 @@ int fake_enter_async(struct pt_regs *ctx)
 SEC("syscall")
 int fake_wait_credits(struct pt_regs *ctx)
 {
-	return note_credits();
+	struct fake *it = the_fake();
+
+	return it ? mtu_credits_entered(server_of(it, 1)) : -ENOENT;
 }
 
 static __always_inline bool has_conn_id(void)

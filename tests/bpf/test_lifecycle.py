@@ -245,6 +245,27 @@ def test_a_wait_in_vain_is_told_and_is_the_operations_reason(fake: Fake) -> None
     assert kinds(fake) == []
 
 
+def test_an_async_write_that_waits_for_credits_is_told_alike(fake: Fake) -> None:
+    fake.enter("wait_credits")
+    fake.tell("credits", error=-errno.EAGAIN)
+
+    (event,) = fake.events()
+    assert (event["kind"], event["cause"]) == (Kind.CREDIT_WAIT, Cause.CREDITS_AWAITED)
+    assert (event["connection_id"], event["error"]) == (1, -errno.EAGAIN)
+
+
+def test_where_nobody_wants_waits_for_credits_those_of_async_writes_are_not_noted(
+    fake: Fake,
+) -> None:
+    fake.tracer.set_filter(replace(EVERYTHING, kinds=frozenset(Kind) - {Kind.CREDIT_WAIT}))
+    fake.enter("wait_credits")
+    fake.tracer.set_filter(EVERYTHING)
+
+    fake.tell("credits", error=-errno.EAGAIN)
+
+    assert kinds(fake) == []
+
+
 def test_what_aod_itself_does_is_flagged(fake: Fake) -> None:
     with fake.tracer.own.own(os.getpid()):
         fake.tell("failure", xid=1, error=-EHOSTDOWN)
