@@ -82,19 +82,13 @@ int bpf_object__load(struct bpf_object *object);
 void bpf_object__close(struct bpf_object *object);
 struct bpf_map *bpf_object__find_map_by_name(const struct bpf_object *object, const char *name);
 uint32_t bpf_map__max_entries(const struct bpf_map *map);
-int bpf_object__find_map_fd_by_name(const struct bpf_object *object, const char *name);
-struct bpf_program *bpf_object__next_program(
-    const struct bpf_object *object, struct bpf_program *previous);
+int bpf_map__fd(const struct bpf_map *map);
 struct bpf_program *bpf_object__find_program_by_name(
     const struct bpf_object *object, const char *name);
-const char *bpf_program__name(const struct bpf_program *program);
 const char *bpf_program__section_name(const struct bpf_program *program);
-bool bpf_program__autoload(const struct bpf_program *program);
 int bpf_program__set_autoload(struct bpf_program *program, bool autoload);
 int bpf_program__fd(const struct bpf_program *program);
 struct bpf_link *bpf_program__attach(const struct bpf_program *program);
-struct bpf_link *bpf_program__attach_uprobe(
-    const struct bpf_program *program, bool retprobe, int pid, const char *path, size_t offset);
 int bpf_link__destroy(struct bpf_link *link);
 int bpf_map_get_next_key(int map_fd, const void *key, void *next_key);
 int ring_buffer__epoll_fd(const struct ring_buffer *ring);

@@ -58,6 +58,7 @@ class FakeTracer:
         self.refusals: tuple[str, ...] = ()
         self.pins = 0
         self.ring_bytes = 4 << 20
+        self.counter_capacity = 4096
         self.own = OwnProcesses()
         self.scans = asyncio.Semaphore(0)
         self.forgotten: list[tuple[int, int]] = []

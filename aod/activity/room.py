@@ -22,14 +22,13 @@ class IdleCounters:
     the map would be full, and what is new not counted.
     """
 
-    def __init__(self, room: int) -> None:
-        self._room = room
+    def __init__(self) -> None:
         self._before = Sample(0, {}, {})
 
-    def find(self, sample: Sample) -> list[Key]:
-        """Return the keys of those that are idle, none while there is room."""
+    def find(self, sample: Sample, capacity: int) -> list[Key]:
+        """Return the keys of those that are idle, none while a quarter of the map is free."""
         before, self._before = self._before, sample
-        if len(sample.counters) <= self._room or before.load != sample.load:
+        if len(sample.counters) <= capacity * 3 // 4 or before.load != sample.load:
             return []
         busy = sample.since(before).keys() | sample.in_flight.keys()
         return [key for key in sample.counters if key in before.counters and key not in busy]
@@ -39,18 +38,21 @@ class Counters(Protocol):
     """The tracer, as far as its counters go."""
 
     def drop_counters(
-        self, choose: Callable[[Sample], Collection[Key]]
+        self, choose: Callable[[Sample, int], Collection[Key]]
     ) -> tuple[Sample, Collection[Key]]:
-        """Take out the counters that `choose` names of a sample; return both. Blocks."""
+        """Take out the counters that `choose` names of a sample; return both. Blocks.
+
+        `choose` is told as well how many counters there is room for.
+        """
 
 
 class CounterRoom:
-    """Makes room in the kernel's map of counters, which has `capacity` entries; a component."""
+    """Makes room in the kernel's map of counters; a component."""
 
-    def __init__(self, tracer: Counters, totals: Totals, capacity: int) -> None:
+    def __init__(self, tracer: Counters, totals: Totals) -> None:
         self._tracer = tracer
         self._totals = totals
-        self._idle = IdleCounters(capacity * 3 // 4)
+        self._idle = IdleCounters()
 
     async def run(self, pulse: Pulse) -> None:
         """Look once in a while, until cancelled; what is dropped is added up before."""

@@ -57,7 +57,6 @@ from aod.tracer.follower import Climb, Follower
 from aod.tracer.inflight import OpenRequests
 from aod.tracer.ladder import climb
 from aod.tracer.libbpf import libbpf_version
-from aod.tracer.program import MAX_COUNTERS
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +119,7 @@ class Service:
         self.events = EventFanOut(self.detection, self.refresher)
         self.open_requests = OpenRequests(self.tracer, self.names)
         self.scan = Scan(self.open_requests, self.detection, self.events, self.interval)
-        self.room = CounterRoom(self.tracer, self.totals, MAX_COUNTERS)
+        self.room = CounterRoom(self.tracer, self.totals)
         # What is said of the service.
         self.losses = Losses(self.tracer, self.detection, self.anomalies, self.interval)
         self.status = Status(self.tally, self.supervisor, output, self.losses)

@@ -175,14 +175,17 @@ class Follower:
             return Sample(time.monotonic_ns(), {}, {}, self._loads)
 
     def drop_counters(
-        self, choose: Callable[[Sample], Collection[Key]]
+        self, choose: Callable[[Sample, int], Collection[Key]]
     ) -> tuple[Sample, Collection[Key]]:
-        """Take out the counters that `choose` names of a sample; return both."""
+        """Take out the counters that `choose` names of a sample; return both.
+
+        `choose` is told as well how many counters there is room for.
+        """
         with self._using() as tracer:
             if not tracer:
                 return Sample(time.monotonic_ns(), {}, {}, self._loads), ()
             taken = replace(sample(tracer), load=self._loads)
-            dropped = choose(taken)
+            dropped = choose(taken, tracer.counter_capacity)
             tracer.drop_counters(dropped)
             return taken, dropped
 

@@ -28,23 +28,26 @@ def climb(wanted: Filter, own: OwnProcesses | None = None, hidden: Collection[st
     code = 0
     for rung in LADDER:
         try:
-            tracer = _attached(rung, wanted, own, hidden)
+            return _attached(rung, wanted, own, hidden, tuple(refusals))
         except TracerError as error:
             if error.is_permission:
                 raise
             refusals.append(f"rung {rung.number}: {_reason(rung, error, hidden)}")
             code = error.code
-        else:
-            tracer.refusals = tuple(refusals)
-            return tracer
     raise TracerError(f"no way to see SMB requests on this kernel: {'; '.join(refusals)}", code)
 
 
 def _attached(
-    rung: Rung, wanted: Filter, own: OwnProcesses | None, hidden: Collection[str]
+    rung: Rung,
+    wanted: Filter,
+    own: OwnProcesses | None,
+    hidden: Collection[str],
+    refusals: tuple[str, ...],
 ) -> Tracer:
     with ExitStack() as stack:
-        tracer = stack.enter_context(Tracer(btf=_types(hidden), rung=rung, own=own, hidden=hidden))
+        tracer = stack.enter_context(
+            Tracer(btf=_types(hidden), rung=rung, own=own, hidden=hidden, refusals=refusals)
+        )
         tracer.set_filter(wanted)
         tracer.attach()
         stack.pop_all()

@@ -1,10 +1,8 @@
 """Where the programs of a loaded object are attached."""
 
 import errno
-import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from aod.errors import TracerError
@@ -20,35 +18,38 @@ class Links:
     """Attaches probes; what `hidden` names, program or function, is taken for missing."""
 
     def __init__(self, bpf_object: Any, hidden: Collection[str]) -> None:
+        self.attached: dict[str, str] = {}
+        """The sections of the programs that were attached, by program."""
+        self.missing: dict[str, str] = {}
+        """Why a probe that is wanted is not attached, by program."""
         self._object = bpf_object
         self._hidden = hidden
         self._kprobes = ExitStack()
         self._tracepoints = ExitStack()
-        self._pinned: list[Probe] = []
+        self._pinning: list[Probe] = []
+        self._unpinned: list[Probe] = []
 
-    @raised(*PROBES)
     def attach(self, probe: Probe) -> None:
         """Attach one probe; raises TracerError."""
         section = self.section(probe)
-        function = section.partition("/")[2]
-        if not {probe.program, function}.isdisjoint(self._hidden):
-            raise TracerError(f"attaching {section} failed (hidden)", errno.ENOENT)
-        link = lib.bpf_program__attach(find_program(self._object, probe.program))
-        if not link:
-            raise TracerError(f"attaching {section} failed", ffi.errno)
+        link = self._link(probe, section)
         if section.startswith(TRACEPOINT):
             self._tracepoints.callback(lib.bpf_link__destroy, link)
-            self._pinned.append(probe)
+            self._pinning.append(probe)
         else:
-            self._kprobes.callback(lib.bpf_link__destroy, link)
+            self.keep(link)
+        self.attached[probe.program] = section
 
-    def attach_uprobe(self, name: str, binary: Path, offset: int) -> None:
-        """Attach one of the kprobe programs to a function of this process, for a test."""
-        link = lib.bpf_program__attach_uprobe(
-            find_program(self._object, name), False, os.getpid(), os.fsencode(binary), offset
-        )
-        if not link:
-            raise TracerError(f"attaching {name} to {binary} failed", ffi.errno)
+    def try_each(self, probes: Iterable[Probe]) -> None:
+        """Attach what can be attached; what cannot is told in `missing`."""
+        for probe in probes:
+            try:
+                self.attach(probe)
+            except TracerError as error:
+                self.missing[probe.program] = str(error)
+
+    def keep(self, link: Any) -> None:
+        """Take over a `struct bpf_link *` that does not hold the module; it ends with `close`."""
         self._kprobes.callback(lib.bpf_link__destroy, link)
 
     def section(self, probe: Probe) -> str:
@@ -59,15 +60,30 @@ class Links:
     @property
     def pins(self) -> int:
         """How many tracepoints are attached: each counts as a user of the module."""
-        return len(self._pinned)
+        return len(self._pinning)
 
-    def unpin(self) -> tuple[Probe, ...]:
-        """Take the tracepoints out and return them."""
+    def unpin(self) -> None:
+        """Take the tracepoints out."""
         self._tracepoints.close()
-        unpinned, self._pinned = tuple(self._pinned), []
-        return unpinned
+        self._unpinned, self._pinning = self._pinning, []
+
+    def pin(self) -> None:
+        """Attach the tracepoints again that `unpin` took out."""
+        unpinned, self._unpinned = self._unpinned, []
+        self.try_each(unpinned)
 
     def close(self) -> None:
         """Take everything out."""
-        self.unpin()
+        self._tracepoints.close()
+        self._pinning = []
         self._kprobes.close()
+
+    @raised(*PROBES)
+    def _link(self, probe: Probe, section: str) -> Any:
+        function = section.partition("/")[2]
+        if not {probe.program, function}.isdisjoint(self._hidden):
+            raise TracerError(f"attaching {section} failed (hidden)", errno.ENOENT)
+        link = lib.bpf_program__attach(find_program(self._object, probe.program))
+        if not link:
+            raise TracerError(f"attaching {section} failed", ffi.errno)
+        return link

@@ -5,6 +5,9 @@ import pytest
 from aod.activity.room import IdleCounters
 from aod.activity.samples import NOTHING, Sample
 
+CAPACITY = 3
+"""Three quarters of it are two."""
+
 
 def sampled(*requests: int, load: int = 1, open_key: int | None = None) -> Sample:
     """Counters of trees 0, 1, ... with so many requests each."""
@@ -13,10 +16,10 @@ def sampled(*requests: int, load: int = 1, open_key: int | None = None) -> Sampl
 
 
 def test_what_counted_nothing_since_the_look_before_is_idle() -> None:
-    idle = IdleCounters(room=2)
+    idle = IdleCounters()
 
-    assert idle.find(sampled(5, 5, 5)) == []
-    assert idle.find(sampled(5, 6, 5, 1)) == [(1, 0, 8), (1, 2, 8)]
+    assert idle.find(sampled(5, 5, 5), CAPACITY) == []
+    assert idle.find(sampled(5, 6, 5, 1), CAPACITY) == [(1, 0, 8), (1, 2, 8)]
 
 
 @pytest.mark.parametrize(
@@ -25,7 +28,7 @@ def test_what_counted_nothing_since_the_look_before_is_idle() -> None:
     ids=["there is room", "another load", "all are in use", "a request is open"],
 )
 def test_nothing_is_idle_while(later: Sample) -> None:
-    idle = IdleCounters(room=2)
-    idle.find(sampled(5, 5, 5))
+    idle = IdleCounters()
+    idle.find(sampled(5, 5, 5), CAPACITY)
 
-    assert idle.find(later) == []
+    assert idle.find(later, CAPACITY) == []

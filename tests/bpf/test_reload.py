@@ -10,6 +10,7 @@ from aod import smb
 from aod.events import COMMANDS, Kind
 from aod.smb import Command
 from aod.smb.filter import ALL_COMMANDS, NEVER, NO_COMMANDS, Filter, StatusVerdict, status_verdict
+from aod.tracer.maps import Map
 from tests.bpf.fake import Fake, Request
 
 ACCESS_DENIED = smb.status_codes()["STATUS_ACCESS_DENIED"]
@@ -28,17 +29,17 @@ def never() -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
 def fail_at_each_step(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Have an operation refused after each write to a map; returns how many there were."""
     message_ids = count(1)
-    write, refused = fake.tracer._set, 0
+    write, refused = Map.write, 0
 
-    def watched(*arguments: object) -> None:
+    def watched(self: Map, key: object, value: object) -> None:
         nonlocal refused
-        write(*arguments)  # type: ignore[arg-type]
+        write(self, key, value)
         message_id = next(message_ids)
         fake.send(Request(message_id, Command.SMB2_CREATE))
         fake.receive(message_id, ACCESS_DENIED)
         refused += 1
 
-    monkeypatch.setattr(fake.tracer, "_set", watched)
+    monkeypatch.setattr(Map, "write", watched)
     return lambda: refused
 
 

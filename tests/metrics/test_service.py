@@ -9,7 +9,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from aod.activity import room
-from aod.activity.room import IdleCounters
 from aod.bundle import OutputDirectory
 from aod.runtime import supervisor
 from tests.conftest import Told, make_config
@@ -109,7 +108,7 @@ async def test_idle_counters_leave_the_kernel_and_stay_in_the_metrics(
     output: OutputDirectory, tracer: FakeTracer, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "PAUSE_S", 0.05)
-    monkeypatch.setattr(room, "IdleCounters", lambda room: IdleCounters(room=0))
+    tracer.counter_capacity = 0
     tracer.forgotten.append((0, 0))  # nothing is open
     port = free_port()
     config = make_config(output.path, metrics={"listen": f"127.0.0.1:{port}"})
