@@ -76,12 +76,12 @@ struct bpf_object; struct bpf_program; struct bpf_map; struct bpf_link; struct r
 struct aod_batch { struct aod_event *records; size_t capacity, length, malformed; };
 
 const char *libbpf_version_string(void);
-int libbpf_num_possible_cpus(void);
 struct bpf_object *aod_open(const char *path, const char *btf_path);
 int bpf_object__load(struct bpf_object *object);
 void bpf_object__close(struct bpf_object *object);
 struct bpf_map *bpf_object__find_map_by_name(const struct bpf_object *object, const char *name);
 uint32_t bpf_map__max_entries(const struct bpf_map *map);
+int bpf_map__set_max_entries(struct bpf_map *map, uint32_t max_entries);
 int bpf_map__fd(const struct bpf_map *map);
 struct bpf_program *bpf_object__find_program_by_name(
     const struct bpf_object *object, const char *name);

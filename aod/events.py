@@ -49,6 +49,7 @@ SLOT = _dtype("struct aod_slot")
 WAIT = _dtype("struct aod_wait")
 COUNTER_KEY = _dtype("struct aod_counter_key")
 COUNTER = _dtype("struct aod_counter")
+LEDGER_ROW = _dtype("struct aod_ledger_row")
 
 
 class Kind(enum.IntEnum):

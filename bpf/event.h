@@ -10,11 +10,12 @@
 #define AOD_EVENT_H
 
 enum aod_limit {
-	AOD_COMM_LEN = 16,  /* TASK_COMM_LEN */
-	AOD_COMMANDS = 128, /* a power of 2; SMB2 has 0 (NEGOTIATE) to 19 */
-	AOD_ERRNOS = 4096,  /* MAX_ERRNO and 0 */
-	AOD_BUCKETS = 28,   /* of latency: up to 2^27 us, 134 s, and what is over */
-	AOD_SLOTS = 4096,   /* a connection has at most 512 requests open by default */
+	AOD_COMM_LEN = 16,   /* TASK_COMM_LEN */
+	AOD_COMMANDS = 128,  /* a power of 2; SMB2 has 0 (NEGOTIATE) to 19 */
+	AOD_ERRNOS = 4096,   /* MAX_ERRNO and 0 */
+	AOD_BUCKETS = 28,    /* of latency: up to 2^27 us, 134 s, and what is over */
+	AOD_LEDGER_ROW = 16, /* counters of a CPU: two cache lines, AOD_COUNTS of them in use */
+	AOD_SLOTS = 4096,    /* a connection has at most 512 requests open by default */
 };
 
 enum aod_kind {
@@ -51,7 +52,7 @@ enum aod_flag {
 	AOD_ASYNC = 64,     /* sent by cifs_call_async: nobody waits in the kernel */
 };
 
-/* Per-CPU counters: the index in the map `ledger`. */
+/* Per-CPU counters: the index in a row of the map `ledger`. */
 enum aod_count {
 	AOD_COUNT_REQUESTS, /* seen by smb_send_rqst */
 	AOD_COUNT_COMPLETED,
@@ -67,6 +68,10 @@ enum aod_count {
 	AOD_COUNT_UNCOUNTED, /* completed requests for which `counters` had no room */
 	AOD_COUNT_CROWDED,   /* requests whose slot was taken: they went into `inflight` */
 	AOD_COUNTS,
+};
+
+struct aod_ledger_row {
+	__u64 counts[AOD_LEDGER_ROW];
 };
 
 struct aod_event {

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod.errors import TracerError
-from aod.events import SLOT
+from aod.events import LEDGER_ROW, SLOT
 from aod.tracer._libbpf import ffi, lib
 from aod.tracer.libbpf import check
 
@@ -91,7 +91,7 @@ class Maps:
 
     def __init__(self, bpf_object: Any) -> None:
         self.events = Map(bpf_object, "events")
-        self.ledger = Map(bpf_object, "ledger")
+        self.ledger = MappedMap(bpf_object, "ledger", "struct aod_ledger_row", LEDGER_ROW)
         self.slots = MappedMap(bpf_object, "slots", "struct aod_slot", SLOT)
         self.inflight = Map(bpf_object, "inflight", "struct aod_request_key", "struct aod_request")
         self.waiting = Map(bpf_object, "waiting", value="struct aod_wait")

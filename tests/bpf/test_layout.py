@@ -34,6 +34,7 @@ def types() -> dict[str, dict[str, Any]]:
         ("aod_wait", events.WAIT),
         ("aod_counter_key", events.COUNTER_KEY),
         ("aod_counter", events.COUNTER),
+        ("aod_ledger_row", events.LEDGER_ROW),
     ],
 )
 def test_every_offset_is_that_of_the_compiled_object(
@@ -75,6 +76,7 @@ ENUMERATIONS = {
         "AOD_COMMANDS": events.COMMANDS,
         "AOD_ERRNOS": events.ERRNOS,
         "AOD_BUCKETS": events.BUCKETS,
+        "AOD_LEDGER_ROW": events.LEDGER_ROW["counts"].shape[0],
         "AOD_SLOTS": events.SLOTS,
     },
     "aod_kind": named("AOD_", events.Kind.__members__),
