@@ -15,7 +15,7 @@ from aod.clock import iso
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.events import Events
-from aod.tracer.ledger import TracerState
+from aod.tracer.state import TracerState
 
 
 class Names(describe.Names, Protocol):

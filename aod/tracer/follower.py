@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import threading
-import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,22 +14,24 @@ from numpy.typing import NDArray
 from aod.activity.samples import Key, Sample
 from aod.activity.usual import usual_latency_ns
 from aod.errors import TracerError
-from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Events
+from aod.events import Events
 from aod.smb import module
 from aod.smb.filter import Filter
 from aod.smb.module import Module
 from aod.tracer import probing
+from aod.tracer.absent import AbsentTracer
 from aod.tracer.ladder import climb
-from aod.tracer.ledger import Ledger, TracerState, ledger_of
+from aod.tracer.ledger import Ledger, ledger_of
 from aod.tracer.libbpf import libbpf_version
 from aod.tracer.own import OwnProcesses
-from aod.tracer.probing import Attached
 from aod.tracer.program import Tracer
 from aod.tracer.sampling import sample
+from aod.tracer.state import Scan, TracerState
 
 log = logging.getLogger(__name__)
 
-Climb = Callable[[Filter, OwnProcesses], Tracer]
+Climb: TypeAlias = Callable[[Filter, OwnProcesses], Tracer]
+OnEvents: TypeAlias = Callable[[Events], None]
 
 
 class Follower:
@@ -47,7 +49,9 @@ class Follower:
         self._wanted = wanted
         self._climb = climb
         self._lock = threading.Lock()
-        self._tracer: Tracer | None = None
+        self._absent = AbsentTracer()
+        self._current: Tracer | AbsentTracer = self._absent
+        self._told: Tracer | AbsentTracer | None = None
         self._module: Module | None = None
         self._past = Ledger()
         self._unanswered = 0
@@ -56,7 +60,7 @@ class Follower:
     async def run(
         self,
         interval_s: Callable[[], float],
-        on_events: Callable[[Events], None],
+        on_events: OnEvents,
         on_change: Callable[[Tracer | None], None],
         busy: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
@@ -66,48 +70,40 @@ class Follower:
         is not there. Raises TracerError when the probes cannot be attached. Called again after
         a failure it begins anew, with probes of its own. `busy` is entered for each step.
         """
-        if self._tracer:
+        if self.tracer:
             await asyncio.to_thread(self._fold)
+        self._told = None
         async with aclosing(module.changes(interval_s)) as modules, asyncio.TaskGroup() as group:
             ring: asyncio.Task[None] | None = None
-            is_first = True
             async for found in modules:
                 with busy():
-                    if self._tracer and self._is_another(found):
-                        if ring:
-                            ring.cancel()
+                    if ring and self._is_gone(found):
+                        ring.cancel()
+                        ring = None
                         await self._unload(on_events)
-                        log.warning("cifs was unloaded")
-                        on_change(None)
-                    if not self._tracer and found and await self._load(found):
-                        assert self._tracer
-                        on_change(self._tracer)
-                        ring = group.create_task(self._tracer.ring.watch(on_events), name="ring")
-                    elif not self._tracer and is_first:
-                        on_change(None)
-                    elif self._tracer and found:
+                        self._tell(on_change)
+                    if ring and found:
                         await asyncio.to_thread(self._let_go, found)
-                    is_first = False
+                    elif found and (tracer := await self._load(found)):
+                        ring = group.create_task(tracer.ring.watch(on_events), name="ring")
+                    self._tell(on_change)
 
-    async def finish(self, on_events: Callable[[Events], None]) -> None:
+    async def finish(self, on_events: OnEvents) -> None:
         """Take the probes out and hand over what is left in the ring; maps can still be read."""
-        if self._tracer:
-            await asyncio.to_thread(self._tracer.detach)
-            await self._drain(self._tracer, on_events)
+        await asyncio.to_thread(self._current.detach)
+        await self._drain(on_events)
 
     def set_filter(self, wanted: Filter) -> None:
         """Have other operations sent from now on; no probe is taken out for it."""
-        with self._using() as tracer:
+        with self._lock:
             self._wanted = wanted
-            if tracer:
-                tracer.set_filter(wanted)
+            self._current.set_filter(wanted)
 
     def close(self) -> None:
         """Take everything out of the kernel."""
         with self._lock:
-            if self._tracer:
-                self._tracer.close()
-            self._tracer = None
+            self._current.close()
+            self._current = self._absent
 
     @property
     def wanted(self) -> Filter:
@@ -117,12 +113,21 @@ class Follower:
     @property
     def tracer(self) -> Tracer | None:
         """The tracer that is attached now."""
-        return self._tracer
+        current = self._current
+        return None if isinstance(current, AbsentTracer) else current
+
+    def scan(self) -> Scan:
+        """Return what is open now, and the ledger beside it."""
+        with self._lock:
+            counts = self._current.counts()
+            keys, requests = self._current.open_requests()
+            ledger = ledger_of(counts, self._unanswered, keys.size)
+            return Scan(keys, requests, *self._current.threads(), self._past + ledger)
 
     def ledger(self) -> Ledger:
-        """Return the books since the start, all loads of cifs together."""
-        with self._using() as tracer:
-            return self._past + self._present(tracer) if tracer else self._past
+        """Return the whole ledger since the start, all loads of cifs together."""
+        with self._lock:
+            return self._past + self._present()
 
     @property
     def libbpf(self) -> str:
@@ -130,38 +135,28 @@ class Follower:
         return libbpf_version()
 
     def describe(self) -> TracerState:
-        """Return what goes on: the rung, what is missing on it, and the ledger."""
-        with self._using() as tracer:
-            rung = tracer.rung.number if tracer else None
-            missing = dict(tracer.missing) if tracer else {}
-            refusals = tuple(tracer.refusals) if tracer else ()
-        return TracerState(rung, missing, refusals, self.ledger())
+        """Return the rung, what is missing on it, why none higher holds, and the ledger."""
+        with self._lock:
+            current = self._current
+            rung = current.rung.number if current.rung else None
+            ledger = self._past + self._present()
+            return TracerState(rung, dict(current.missing), current.refusals, ledger)
 
     def describe_probes(self) -> Attached | None:
         """Return which probes are attached, None without cifs."""
-        with self._using() as tracer:
+        with self._lock:
+            tracer = self.tracer
             return probing.describe(tracer) if tracer else None
 
     def open_requests(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what is sent and unanswered, as Tracer does."""
-        with self._using() as tracer:
-            if tracer:
-                return tracer.open_requests()
-        return np.empty(0, REQUEST_KEY), np.empty(0, REQUEST)
-
-    def threads(self) -> tuple[NDArray[np.uint32], NDArray[np.void]]:
-        """Return who has called cifs of late, as Tracer does."""
-        with self._using() as tracer:
-            if tracer:
-                return tracer.threads()
-        return np.empty(0, np.uint32), np.empty(0, WAIT)
+        with self._lock:
+            return self._current.open_requests()
 
     def counters(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what was counted since cifs was loaded, as Tracer does."""
-        with self._using() as tracer:
-            if tracer:
-                return tracer.counters()
-        return np.empty(0, COUNTER_KEY), np.empty(0, COUNTER)
+        with self._lock:
+            return self._current.counters()
 
     def usual_latency_ns(self, events: Events) -> int:
         """Return the median latency of other operations like these, 0 where it is not known."""
@@ -169,10 +164,8 @@ class Follower:
 
     def sample(self) -> Sample:
         """Return the counters of this load of cifs, none of them while it is not loaded."""
-        with self._using() as tracer:
-            if tracer:
-                return replace(sample(tracer), load=self._loads)
-            return Sample(time.monotonic_ns(), {}, {}, self._loads)
+        with self._lock:
+            return self._sample()
 
     def drop_counters(
         self, choose: Callable[[Sample, int], Collection[Key]]
@@ -181,83 +174,83 @@ class Follower:
 
         `choose` is told as well how many counters there is room for.
         """
-        with self._using() as tracer:
-            if not tracer:
-                return Sample(time.monotonic_ns(), {}, {}, self._loads), ()
-            taken = replace(sample(tracer), load=self._loads)
-            dropped = choose(taken, tracer.counter_capacity)
-            tracer.drop_counters(dropped)
+        with self._lock:
+            taken = self._sample()
+            dropped = choose(taken, self._current.counter_capacity)
+            self._current.drop_counters(dropped)
             return taken, dropped
 
     def forget(self, connection_id: int, message_id: int) -> bool:
         """Take a request out of what is open, as unanswered; return whether it was there."""
-        with self._using() as tracer:
-            if not tracer or not tracer.forget(connection_id, message_id):
-                return False
-            self._unanswered += 1
-            return True
-
-    @contextmanager
-    def _using(self) -> Iterator[Tracer | None]:
         with self._lock:
-            yield self._tracer
+            was_open = self._current.forget(connection_id, message_id)
+            self._unanswered += was_open
+            return was_open
 
-    def _present(self, tracer: Tracer) -> Ledger:
-        still_open = tracer.open_requests()[0].size
-        return ledger_of(tracer.counts(), self._unanswered, still_open, tracer.skipped())
+    def _present(self) -> Ledger:
+        """Return the ledger of this load."""
+        counts, (keys, _) = self._current.counts(), self._current.open_requests()
+        return ledger_of(counts, self._unanswered, keys.size, self._current.skipped())
 
-    def _is_another(self, found: Module | None) -> bool:
+    def _sample(self) -> Sample:
+        return replace(sample(self._current), load=self._loads)
+
+    def _tell(self, on_change: Callable[[Tracer | None], None]) -> None:
+        """Call `on_change` when it has not been told of what is there now."""
+        if self._told is not self._current:
+            self._told = self._current
+            on_change(self.tracer)
+
+    def _is_gone(self, found: Module | None) -> bool:
         return not found or not self._module or found.identity != self._module.identity
 
-    async def _load(self, found: Module) -> bool:
+    async def _load(self, found: Module) -> Tracer | None:
         wanted = self._wanted
         try:
             tracer = await asyncio.to_thread(self._climb, wanted, self.own)
         except TracerError:
             if await asyncio.to_thread(module.look) == found:
                 raise
-            return False  # cifs went while its types were looked up
+            return None  # cifs went while its types were looked up
         await asyncio.to_thread(self._take, tracer, found, wanted)
-        return True
+        return tracer
 
     def _take(self, tracer: Tracer, found: Module, wanted: Filter) -> None:
         with self._lock:
             if self._wanted is not wanted:  # changed while it was loaded
                 tracer.set_filter(self._wanted)
-            self._tracer, self._module = tracer, found
+            self._current, self._module = tracer, found
             self._loads += 1
 
-    async def _unload(self, on_events: Callable[[Events], None]) -> None:
-        tracer = self._tracer
-        assert tracer
-        await self._drain(tracer, on_events)
+    async def _unload(self, on_events: OnEvents) -> None:
+        await self._drain(on_events)
         await asyncio.to_thread(self._fold)
+        log.warning("cifs was unloaded")
 
     def _fold(self) -> None:
+        """Close the tracer; what it has counted is past."""
         with self._lock:
-            assert self._tracer
-            ended = self._present(self._tracer)
+            ended = self._present()
             if self.on_unload:
-                self.on_unload(replace(sample(self._tracer), in_flight={}, load=self._loads))
+                self.on_unload(replace(self._sample(), in_flight={}))
             # With cifs went its connections: nothing can be answered any more.
             self._past += replace(ended, unanswered=ended.unanswered + ended.open, open=0)
             self._unanswered = 0
-            self._tracer.close()
-            self._tracer = self._module = None
+            self._current.close()
+            self._current, self._module = self._absent, None
 
-    @staticmethod
-    async def _drain(tracer: Tracer, on_events: Callable[[Events], None]) -> None:
-        while (events := tracer.ring.read()).size:
+    async def _drain(self, on_events: OnEvents) -> None:
+        while (events := self._current.ring.read()).size:
             on_events(events)
             await asyncio.sleep(0)
 
     def _let_go(self, found: Module) -> None:
         """Unpin the module when only we use it, and pin it again when others do."""
-        with self._using() as tracer:
-            if not tracer or found.users is None:
+        with self._lock:
+            if found.users is None:
                 return
-            others = found.users - tracer.pins
-            if not others and tracer.pins:
-                tracer.unpin()
-            elif others and not tracer.pins:
-                tracer.pin()
+            others = found.users - self._current.pins
+            if not others and self._current.pins:
+                self._current.unpin()
+            elif others and not self._current.pins:
+                self._current.pin()

@@ -14,6 +14,7 @@ from aod.smb import Command
 from aod.smb.filter import is_patient
 from aod.smb.names import Names
 from aod.tracer.follower import Follower
+from aod.tracer.ledger import Ledger
 from aod.tracer.waiting import WaitingThreads
 
 log = logging.getLogger(__name__)
@@ -51,11 +52,13 @@ class Flight:
     `open` are requests without an answer and threads that wait to send one, shape (n,): these
     have neither connection nor message. `given_up`, shape (m,), has the requests that cifs no
     longer waits for. Their `error` is what the operation failed with that sent them, or else
-    -EIO, which is what cifs itself makes of a failure that has no better name.
+    -EIO, which is what cifs itself makes of a failure that has no better name. `ledger` is that
+    of the same scan, in which `given_up` is still open.
     """
 
     open: Events
     given_up: Events
+    ledger: Ledger
 
 
 class OpenRequests:
@@ -68,10 +71,9 @@ class OpenRequests:
 
     def read(self) -> Flight:
         """Look at what is open; forget what was given up, and return it one last time."""
-        requests = self._tracer.open_requests()
-        threads = self._tracer.threads()
+        scan = self._tracer.scan()
         own_until_ns, now_ns = self._tracer.own.until_ns, time.monotonic_ns()
-        events = unanswered(*requests, own_until_ns, now_ns)
+        events = unanswered(scan.keys, scan.requests, own_until_ns, now_ns)
         # What waits by nature may wait for days: no look into DebugData each interval for it.
         old = (events["latency_ns"] > GIVEN_UP_NS) & ~is_patient(events)
         if old.any():
@@ -79,18 +81,17 @@ class OpenRequests:
             old[old] = [self._forget_given_up(event) for event in events[old]]
         given_up = events[old]
         given_up["error"][given_up["error"] == 0] = -errno.EIO
-        return Flight(
-            join(events[~old], self._waiting.read(*threads, own_until_ns, now_ns)), given_up
-        )
+        waiting = self._waiting.read(scan.threads, scan.waits, own_until_ns, now_ns)
+        return Flight(join(events[~old], waiting), given_up, scan.ledger)
 
     def waiting(self) -> Events:
         """Look at what is open, as `open` of a Flight, without what waits by nature or is ours."""
-        requests, threads = self._tracer.open_requests(), self._tracer.threads()
+        scan = self._tracer.scan()
         own_until_ns, now_ns = self._tracer.own.until_ns, time.monotonic_ns()
-        events = unanswered(*requests, own_until_ns, now_ns)
+        events = unanswered(scan.keys, scan.requests, own_until_ns, now_ns)
         events = events[~is_patient(events) & ((events["flags"] & Flag.SELF) == 0)]
         # Not those of `read`, which may be at it in another thread.
-        threads_waiting = WaitingThreads().read(*threads, own_until_ns, now_ns)
+        threads_waiting = WaitingThreads().read(scan.threads, scan.waits, own_until_ns, now_ns)
         return join(events, threads_waiting[(threads_waiting["flags"] & Flag.SELF) == 0])
 
     def objection(self, server: str) -> str | None:

@@ -69,19 +69,6 @@ def ledger_of(
     return Ledger(unanswered=unanswered, open=still_open, skipped=skipped, **kernel)
 
 
-@dataclass(frozen=True, slots=True)
-class TracerState:
-    """The rung, what is missing on it and why none higher holds, and the ledger.
-
-    `rung` is None while cifs is not loaded.
-    """
-
-    rung: int | None
-    missing: Mapping[str, str]
-    refusals: tuple[str, ...]
-    ledger: Ledger
-
-
 class Watch:
     """Tells when the books do not balance for so long that it is no matter of the moment."""
 

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod.activity.samples import Counter, Key, Sample
+from aod.tracer.absent import AbsentTracer
 from aod.tracer.program import Tracer
 
 
-def sample(tracer: Tracer) -> Sample:
+def sample(tracer: Tracer | AbsentTracer) -> Sample:
     """Read the counters and the open requests; blocks."""
     time_ns = time.monotonic_ns()
     keys, counters = tracer.counters()

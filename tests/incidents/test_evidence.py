@@ -11,7 +11,8 @@ from aod.detectors.anomaly import Anomaly
 from aod.events import Events
 from aod.incidents.evidence import Account
 from aod.incidents.unwatched import Lost
-from aod.tracer.ledger import Ledger, TracerState
+from aod.tracer.ledger import Ledger
+from aod.tracer.state import TracerState
 from tests.conftest import make_anomaly, make_config
 from tests.events import MS
 from tests.evidence import LookUps, make_evidence

@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -10,15 +10,18 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from aod.activity.samples import Sample
+from aod.activity.samples import Key, Sample
 from aod.errors import TracerError
-from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, Count, Events, empty
+from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Count, Events, empty
 from aod.smb import module
 from aod.smb.filter import Filter
 from aod.smb.module import Module
+from aod.smb.probes import LADDER, Rung
 from aod.tracer.follower import Follower
+from aod.tracer.ledger import Ledger
 from aod.tracer.own import OwnProcesses
 from aod.tracer.program import Tracer
+from aod.tracer.state import TracerState
 
 WANTED = Filter()
 
@@ -39,6 +42,11 @@ class FakeTracer:
     """A tracer with ten tracepoints, which has seen five requests, one still open."""
 
     pins: int = 10
+    counter_capacity: int = 4096
+    rung: Rung = LADDER[0]
+    refusals: tuple[str, ...] = ()
+    missing: dict[str, str] = field(default_factory=dict)
+    dropped: list[Key] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     ring: FakeRing = field(default_factory=FakeRing)
 
@@ -57,13 +65,20 @@ class FakeTracer:
         self.calls.append("detach")
 
     def skipped(self) -> int:
-        return 0
+        self.calls.append("skipped")
+        return 3
 
     def counts(self) -> dict[Count, int]:
         return dict.fromkeys(Count, 0) | {Count.REQUESTS: 5, Count.COMPLETED: 4, Count.PDUS: 4}
 
     def open_requests(self) -> tuple[Any, Any]:
         return np.zeros(1, REQUEST_KEY), np.zeros(1, REQUEST)
+
+    def threads(self) -> tuple[Any, Any]:
+        return np.full(1, 8, np.uint32), np.zeros(1, WAIT)
+
+    def drop_counters(self, keys: Iterable[Key]) -> None:
+        self.dropped += keys
 
     def counters(self) -> tuple[Any, Any]:
         keys, counters = np.zeros(1, COUNTER_KEY), np.zeros(1, COUNTER)
@@ -134,6 +149,62 @@ async def test_without_cifs_it_says_so_and_waits(kernel: Kernel) -> None:
         assert kernel.follower.open_requests()[0].size == 0
 
 
+async def test_without_cifs_nothing_is_open_counted_or_dropped(kernel: Kernel) -> None:
+    follower = kernel.follower
+
+    scan = follower.scan()
+    _, dropped = follower.drop_counters(lambda sample, capacity: list(sample.counters))
+
+    assert scan.keys.size == scan.requests.size == scan.threads.size == scan.waits.size == 0
+    assert scan.ledger == follower.ledger() == Ledger()
+    assert follower.describe() == TracerState()
+    assert follower.describe_probes() is None
+    assert (follower.counters()[0].size, dropped, follower.forget(1, 1)) == (0, [], False)
+
+
+async def test_a_scan_has_what_is_open_and_the_ledger_of_that_moment(kernel: Kernel) -> None:
+    async with following(kernel):
+        await kernel.look(Module(1, 12))
+
+        scan = await asyncio.to_thread(kernel.follower.scan)
+
+        assert (scan.keys.size, scan.requests.size) == (1, 1)
+        assert (scan.threads.tolist(), scan.waits.size) == ([8], 1)
+        assert (scan.ledger.requests, scan.ledger.open, scan.ledger.is_closed) == (5, 1, True)
+
+
+async def test_only_the_whole_ledger_asks_how_often_each_program_was_skipped(
+    kernel: Kernel,
+) -> None:
+    async with following(kernel):
+        await kernel.look(Module(1, 12))
+
+        scan = await asyncio.to_thread(kernel.follower.scan)
+        assert (scan.ledger.skipped, kernel.tracers[0].calls) == (0, [])
+
+        assert (await asyncio.to_thread(kernel.follower.ledger)).skipped == 3
+
+
+async def test_who_drops_counters_is_told_how_many_there_is_room_for(kernel: Kernel) -> None:
+    async with following(kernel):
+        await kernel.look(Module(1, 12))
+
+        _, dropped = kernel.follower.drop_counters(lambda sample, capacity: [(0, 0, capacity)])
+
+        assert (dropped, kernel.tracers[0].dropped) == ([(0, 0, 4096)], [(0, 0, 4096)])
+
+
+async def test_the_tracer_is_described_with_its_rung_and_its_ledger(kernel: Kernel) -> None:
+    async with following(kernel):
+        await kernel.look(Module(1, 12))
+        kernel.tracers[0].missing["smb3_tcon"] = "no such tracepoint"
+
+        state = await asyncio.to_thread(kernel.follower.describe)
+
+        assert (state.rung, state.missing) == (1, {"smb3_tcon": "no such tracepoint"})
+        assert (state.ledger.requests, state.ledger.skipped) == (5, 3)
+
+
 async def test_it_attaches_when_cifs_comes(kernel: Kernel) -> None:
     async with following(kernel):
         await kernel.look(None)
@@ -148,8 +219,9 @@ async def test_another_load_of_cifs_gets_another_tracer(kernel: Kernel) -> None:
         kernel.tracers[0].ring.left = [empty(2)]
         await kernel.look(Module(2, 12))
 
-        assert kernel.tracers[0].calls == ["close"]
+        assert kernel.tracers[0].calls == ["skipped", "close"]
         assert len(kernel.tracers) == 2
+        assert [kernel.changes.get_nowait() is None for _ in range(3)] == [False, True, False]
         assert [events.size for events in kernel.events] == [2]
 
 

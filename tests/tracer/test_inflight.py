@@ -16,7 +16,9 @@ from aod.smb.names import Names
 from aod.tracer import waiting
 from aod.tracer.follower import Follower
 from aod.tracer.inflight import GIVEN_UP_NS, OpenRequests, longest_wait_ns, unanswered
+from aod.tracer.ledger import Ledger
 from aod.tracer.own import OwnProcesses
+from aod.tracer.state import Scan
 
 NOW_NS = 100
 
@@ -118,16 +120,15 @@ class FakeTracer:
         self.asked: list[tuple[int, int]] = []
         self.error = 0
 
-    def open_requests(self) -> Any:
+    def scan(self) -> Scan:
         old = time.monotonic_ns() - GIVEN_UP_NS - 1
         open_keys = keys(1, 1)
         open_keys["message_id"] = [5, 6]
-        return open_keys, requests(old, old, started_ns=old, error=self.error)
-
-    def threads(self) -> Any:
         waits = np.zeros(1, WAIT)
         waits["entered_ns"] = 1
-        return np.array([threading.get_native_id()], np.uint32), waits
+        threads = np.array([threading.get_native_id()], np.uint32)
+        sent = requests(old, old, started_ns=old, error=self.error)
+        return Scan(open_keys, sent, threads, waits, Ledger(requests=2, open=2))
 
     def forget(self, connection_id: int, message_id: int) -> bool:
         self.asked.append((connection_id, message_id))
@@ -182,6 +183,12 @@ def test_a_request_that_was_answered_meanwhile_is_not_given_up(
 
     assert flight.open["message_id"].tolist() == [6]
     assert flight.open["error"].tolist() == [0]
+
+
+def test_the_ledger_of_the_same_scan_comes_with_it(open_requests: OpenRequests) -> None:
+    flight = open_requests.read()
+
+    assert flight.ledger == Ledger(requests=2, open=flight.open.size + flight.given_up.size)
 
 
 def test_a_thread_that_waits_to_send_stands_among_what_is_open(
