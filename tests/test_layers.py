@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import ROOT
+from tests.test_main import SHARED
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -112,8 +113,7 @@ def test_nothing_reads_the_folder_beside_the_tree() -> None:
 
 
 def test_no_command_imports_another() -> None:
-    names = ("", ".bundle", ".loop", ".options")
-    shared = {f"aod.commands{name}" for name in names}
+    shared = {"aod.commands", *(f"aod.commands.{name}" for name in SHARED)}
     found = {
         (module, used)
         for module in MODULES
