@@ -24,6 +24,7 @@ from aod.tracer.ladder import climb
 from aod.tracer.ledger import Ledger, ledger_of
 from aod.tracer.libbpf import libbpf_version
 from aod.tracer.own import OwnProcesses
+from aod.tracer.probing import Attached
 from aod.tracer.program import Tracer
 from aod.tracer.sampling import sample
 from aod.tracer.state import Scan, TracerState
