@@ -9,10 +9,6 @@ class Interval:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
-    def get(self) -> float:
-        """Return it in seconds."""
-        return self.seconds
-
     async def rest(self) -> None:
         """Wait for one interval."""
         await asyncio.sleep(self.seconds)

@@ -36,7 +36,7 @@ class Attachment:
 
     async def run(self, pulse: Pulse) -> None:
         """Follow cifs until cancelled; raises TracerError when the probes cannot be attached."""
-        await self._tracer.run(self._interval.get, self._events.feed, self._changed, pulse.busy)
+        await self._tracer.run(self._interval, self._events.feed, self._changed, pulse.busy)
 
     def is_hopeless(self, error: Exception) -> bool:
         """Tell whether no other start mends a failure: before the service is ready, none does."""

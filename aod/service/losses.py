@@ -1,12 +1,9 @@
 """What is lost between the kernel and a bundle, and whether every request is accounted for."""
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Protocol
 
-from aod.runtime.interval import Interval
-from aod.runtime.supervisor import Pulse
 from aod.tracer.ledger import Ledger, Watch
 
 log = logging.getLogger(__name__)
@@ -28,26 +25,15 @@ class Dropping(Protocol):
 
 
 class Losses:
-    """Adds up what each stage has lost since the start; `run` looks once an interval."""
+    """Adds up what each stage has lost since the start."""
 
-    def __init__(
-        self, tracer: Books, detection: Dropping, anomalies: Dropping, interval: Interval
-    ) -> None:
+    def __init__(self, tracer: Books, detection: Dropping, anomalies: Dropping) -> None:
         self._tracer = tracer
         self._detection = detection
         self._anomalies = anomalies
-        self._interval = interval
         self._watch = Watch()
         self.known: Mapping[str, int] = {}
-        """What the last look has found, by what was lost."""
-
-    async def run(self, pulse: Pulse) -> None:
-        """Look each interval until cancelled, and log what is new."""
-        while True:
-            await self._interval.rest()
-            with pulse.busy():
-                ledger = await asyncio.to_thread(self._tracer.ledger)
-            self._note(ledger)
+        """What the last ledger has told, by what was lost."""
 
     def lost(self) -> dict[str, int]:
         """Return what is lost by now; blocks."""
@@ -61,7 +47,8 @@ class Losses:
             "anomalies": self._anomalies.dropped,
         }
 
-    def _note(self, ledger: Ledger) -> None:
+    def note(self, ledger: Ledger) -> None:
+        """Take note of the ledger of an interval, and log what is new in it."""
         if self._watch.look(ledger):
             log.warning("the ledger does not balance, requests went unseen: %s", ledger)
         lost, before = self.beside(ledger), self.known

@@ -1,4 +1,4 @@
-"""Once an interval: what is open now, for the detectors that judge it."""
+"""Once an interval: what is open now, for the detectors that judge it, and the ledger."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ from typing import Protocol
 from aod.events import Events
 from aod.runtime.interval import Interval
 from aod.runtime.supervisor import Pulse
+from aod.service.losses import Losses
 from aod.tracer.inflight import OpenRequests
 
 log = logging.getLogger(__name__)
@@ -50,11 +51,13 @@ class Scan:
         open_requests: OpenRequests,
         detection: Judge,
         events: EventFanOut,
+        losses: Losses,
         interval: Interval,
     ) -> None:
         self._open_requests = open_requests
         self._detection = detection
         self._events = events
+        self._losses = losses
         self._interval = interval
 
     async def run(self, pulse: Pulse) -> None:
@@ -66,3 +69,4 @@ class Scan:
             if flight.given_up.size:
                 self._events.feed(flight.given_up)
             self._detection.tick(flight.open)
+            self._losses.note(flight.ledger)

@@ -115,13 +115,15 @@ class Service:
         )
         self.judges = Judges(self.supervisor, self.detection)
         self.totals = Totals(self.names)
-        self.tracer = Follower(needed(self.detection.filter), climb)
+        self.tracer = Follower(needed(self.detection.filter), self.totals, climb)
         self.events = EventFanOut(self.detection, self.refresher)
         self.open_requests = OpenRequests(self.tracer, self.names)
-        self.scan = Scan(self.open_requests, self.detection, self.events, self.interval)
         self.room = CounterRoom(self.tracer, self.totals)
         # What is said of the service.
-        self.losses = Losses(self.tracer, self.detection, self.anomalies, self.interval)
+        self.losses = Losses(self.tracer, self.detection, self.anomalies)
+        self.scan = Scan(
+            self.open_requests, self.detection, self.events, self.losses, self.interval
+        )
         self.status = Status(self.tally, self.supervisor, output, self.losses)
         self.watchdog = Watchdog(self.status, self.supervisor, self.interval)
         self.attachment = Attachment(
@@ -201,7 +203,6 @@ class Service:
         return [
             Component("output directory", output.run, is_hopeless=output.is_hopeless),
             Component("cleanup", self.cleanup.run, lasting, Pulse(SLOW_STEP_S)),
-            Component("ledger", self.losses.run, lasting),
             Component("counters", self.room.run, lasting),
             Component("state", partial(self.keeper.run, self.interval), lasting),
             Component("watchdog", without_steps(self.watchdog.run), lasting),

@@ -3,10 +3,11 @@
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 PRESENT = Path("/proc/fs/cifs")
 """Made by cifs at its start and also where it is built in; /sys/module is no proof."""
@@ -18,6 +19,12 @@ UEVENTS = (b"add@/module/cifs\0", b"remove@/module/cifs\0")
 LOOK_AGAIN_S = 0.05
 START_S = 2.0
 """The uevent is sent before the module has run its start, which takes so long at most."""
+
+
+class Interval(Protocol):
+    """How often the module is looked at besides."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +55,13 @@ def look(present: Path = PRESENT, module: Path = MODULE) -> Module | None:
     return Module(identity, users) if state == "live" and is_loaded(present) else None
 
 
-async def changes(interval_s: Callable[[], float]) -> AsyncGenerator[Module | None, None]:
+async def changes(interval: Interval) -> AsyncGenerator[Module | None, None]:
     """Yield the module now, whenever the kernel tells of it, and each interval."""
     with closing(_uevents()) as uevents:
         while True:
             yield await asyncio.to_thread(look)
             try:
-                async with asyncio.timeout(interval_s()):
+                async with asyncio.timeout(interval.seconds):
                     event = await _module_event(uevents)
             except TimeoutError:
                 continue

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from aod.activity.samples import Key, Sample
 from aod.activity.usual import usual_latency_ns
 from aod.errors import TracerError
 from aod.events import Events
+from aod.runtime.interval import Interval
 from aod.smb import module
 from aod.smb.filter import Filter
 from aod.smb.module import Module
@@ -35,6 +36,13 @@ Climb: TypeAlias = Callable[[Filter, OwnProcesses], Tracer]
 OnEvents: TypeAlias = Callable[[Events], None]
 
 
+class Totals(Protocol):
+    """What goes on counting over the loads of cifs."""
+
+    def add(self, sample: Sample) -> None:
+        """Take in the last sample of a load; called in a thread."""
+
+
 class Follower:
     """Loads a tracer when cifs comes, and takes it out when cifs goes.
 
@@ -43,10 +51,9 @@ class Follower:
     but `run` block for up to a second and may be called from any thread.
     """
 
-    def __init__(self, wanted: Filter, climb: Climb = climb) -> None:
+    def __init__(self, wanted: Filter, totals: Totals, climb: Climb = climb) -> None:
         self.own = OwnProcesses()
-        self.on_unload: Callable[[Sample], None] | None = None
-        """Called in a thread with the last sample of each load of cifs."""
+        self._totals = totals
         self._wanted = wanted
         self._climb = climb
         self._lock = threading.Lock()
@@ -60,7 +67,7 @@ class Follower:
 
     async def run(
         self,
-        interval_s: Callable[[], float],
+        interval: Interval,
         on_events: OnEvents,
         on_change: Callable[[Tracer | None], None],
         busy: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -74,7 +81,7 @@ class Follower:
         if self.tracer:
             await asyncio.to_thread(self._fold)
         self._told = None
-        async with aclosing(module.changes(interval_s)) as modules, asyncio.TaskGroup() as group:
+        async with aclosing(module.changes(interval)) as modules, asyncio.TaskGroup() as group:
             ring: asyncio.Task[None] | None = None
             async for found in modules:
                 with busy():
@@ -232,8 +239,7 @@ class Follower:
         """Close the tracer; what it has counted is past."""
         with self._lock:
             ended = self._present()
-            if self.on_unload:
-                self.on_unload(replace(self._sample(), in_flight={}))
+            self._totals.add(replace(self._sample(), in_flight={}))
             # With cifs went its connections: nothing can be answered any more.
             self._past += replace(ended, unanswered=ended.unanswered + ended.open, open=0)
             self._unanswered = 0

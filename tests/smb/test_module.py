@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from aod.runtime.interval import Interval
 from aod.smb import module
 from aod.smb.module import Module, changes, look
 
@@ -37,7 +38,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Module | None]:
 async def told(count: int, interval_s: float = LONG_S) -> list[Module | None]:
     """Return the first so many changes."""
     told: list[Module | None] = []
-    async with asyncio.timeout(10), aclosing(changes(lambda: interval_s)) as modules:
+    async with asyncio.timeout(10), aclosing(changes(Interval(interval_s))) as modules:
         async for found in modules:
             told.append(found)
             if len(told) == count:
@@ -132,10 +133,12 @@ async def test_uevents_that_the_kernel_dropped_are_a_reason_to_look(
 
 async def test_the_interval_may_change_meanwhile(seen: list[Module | None]) -> None:
     seen += [None, None, None, LOADED]
-    intervals_s = iter([0.01, 0.02, 0.03])
+    interval = Interval(0.01)
 
-    async with asyncio.timeout(10), aclosing(changes(lambda: next(intervals_s))) as modules:
-        found = [await anext(modules) for _ in range(4)]
+    async with asyncio.timeout(10), aclosing(changes(interval)) as modules:
+        found = [await anext(modules), await anext(modules)]
+        interval.seconds = LONG_S
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(modules), 0.1)
 
-    assert found[-1] == LOADED
-    assert list(intervals_s) == []
+    assert found == [None, None]

@@ -13,6 +13,7 @@ import pytest
 from aod.activity.samples import Key, Sample
 from aod.errors import TracerError
 from aod.events import COUNTER, COUNTER_KEY, REQUEST, REQUEST_KEY, WAIT, Count, Events, empty
+from aod.runtime.interval import Interval
 from aod.smb import module
 from aod.smb.filter import Filter
 from aod.smb.module import Module
@@ -89,6 +90,16 @@ class FakeTracer:
         return message_id == 1
 
 
+class Totals:
+    """Keeps the last sample of each load."""
+
+    def __init__(self) -> None:
+        self.added: list[Sample] = []
+
+    def add(self, sample: Sample) -> None:
+        self.added.append(sample)
+
+
 class Kernel:
     """Says what modules there are, one after the other, and keeps the tracers that were made."""
 
@@ -99,7 +110,8 @@ class Kernel:
         self.changes = asyncio.Queue[Tracer | None]()
         self.events: list[Events] = []
         self.error: TracerError | None = None
-        self.follower = Follower(WANTED, self.climb)
+        self.totals = Totals()
+        self.follower = Follower(WANTED, self.totals, self.climb)
 
     def climb(self, wanted: Filter, own: OwnProcesses) -> Tracer:
         if self.error:
@@ -108,7 +120,7 @@ class Kernel:
         return cast(Tracer, self.tracers[-1])
 
     async def follow(self) -> None:
-        await self.follower.run(lambda: 1.0, self.events.append, self.changes.put_nowait)
+        await self.follower.run(Interval(1.0), self.events.append, self.changes.put_nowait)
 
     async def look(self, found: Module | None) -> None:
         """Let it see this, and return when it has done what follows from it."""
@@ -121,7 +133,7 @@ class Kernel:
 async def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     made = Kernel()
 
-    async def changes(interval_s: Callable[[], float]) -> AsyncIterator[Module | None]:
+    async def changes(interval: Interval) -> AsyncIterator[Module | None]:
         while True:
             yield await made.modules.get()
             made.modules.task_done()
@@ -305,9 +317,6 @@ async def test_at_its_end_what_is_in_the_ring_is_handed_over(kernel: Kernel) -> 
 async def test_the_counters_of_each_load_are_told_apart_and_handed_over_at_its_end(
     kernel: Kernel,
 ) -> None:
-    last: list[Sample] = []
-    kernel.follower.on_unload = last.append
-
     async with following(kernel):
         await kernel.look(Module(1, 0))
         await kernel.look(None)
@@ -315,6 +324,7 @@ async def test_the_counters_of_each_load_are_told_apart_and_handed_over_at_its_e
         await kernel.look(Module(2, 0))
         again = await asyncio.to_thread(kernel.follower.sample)
 
-    assert [(each.load, each.counters[0, 0, 0].requests) for each in last] == [(1, 4)]
-    assert (without.load, without.counters, last[0].in_flight) == (1, {}, {})
+    added = kernel.totals.added
+    assert [(each.load, each.counters[0, 0, 0].requests) for each in added] == [(1, 4)]
+    assert (without.load, without.counters, added[0].in_flight) == (1, {}, {})
     assert (again.load, again.counters[0, 0, 0].requests) == (2, 4)

@@ -185,7 +185,7 @@ main()
 """
 COMPONENTS = {
     *("tracer", "open requests", "detector latency", "detector error", "incidents", "notify"),
-    *("output directory", "cleanup", "ledger", "counters", "state", "watchdog", "reload"),
+    *("output directory", "cleanup", "counters", "state", "watchdog", "reload"),
     *("collect", "control", "audit", "orphans", "names"),
 }
 
