@@ -70,16 +70,21 @@ async def tell(tmp_path: Path, name: str, told_of: Notice, *arguments: str) -> d
     program = tmp_path / name
     await asyncio.to_thread(shutil.copy, EXAMPLES / name, program)
     program.chmod(0o755)
-    witness = Witness()
-    notify = Notify([str(program), *arguments], Children(witness, witness), witness)
+    told: asyncio.Future[dict[str, Any]] = asyncio.Future()
+
+    class Audit(Witness):
+        def record(self, event: str, /, **facts: Any) -> None:
+            super().record(event, **facts)
+            told.set_result(self.records[-1])
+
+    audit = Audit()
+    notify = Notify([str(program), *arguments], Children(audit, audit), audit)
     notify.send(told_of)
-    async with asyncio.timeout(30):
-        task = asyncio.get_running_loop().create_task(notify.run())
-        while not witness.records:  # noqa: ASYNC110 - appended to, by nobody who tells
-            await asyncio.sleep(0.01)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(notify.run())
+        await told
         notify.close()
-        await task
-    return witness.records[0]
+    return told.result()
 
 
 def url_file(tmp_path: Path, url: str) -> str:

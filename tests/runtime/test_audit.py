@@ -18,10 +18,25 @@ from aod.runtime.audit import FILE, OLDER, Audit
 from tests.conftest import Told, names_in
 
 
+class Noting(Audit):
+    """Notes on the loop that it has written."""
+
+    def __init__(self, dir_fd: int) -> None:
+        super().__init__(dir_fd, enabled=True)
+        self.has_written = asyncio.Event()
+        self._of_test = asyncio.get_running_loop()
+
+    def flush(self) -> None:
+        super().flush()
+        self._of_test.call_soon_threadsafe(self.has_written.set)
+
+
 @asynccontextmanager
-async def writing(output: OutputDirectory, *, enabled: bool = True) -> AsyncIterator[Audit]:
+async def writing(
+    output: OutputDirectory, *, enabled: bool = True, log: Audit | None = None
+) -> AsyncIterator[Audit]:
     """An audit log that is written, and ended as the service does it."""
-    log = Audit(output.fd, enabled)
+    log = log or Audit(output.fd, enabled)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         task = group.create_task(log.run())
         await asyncio.sleep(0)
@@ -205,11 +220,10 @@ async def test_a_later_run_appends(output: OutputDirectory) -> None:
 
 
 async def test_notes_from_threads_are_written_while_it_runs(output: OutputDirectory) -> None:
-    async with writing(output) as log:
-        await asyncio.to_thread(log.record, "delete", file="aod_1", bytes=2, reason="age")
-        async with asyncio.timeout(5):
-            while not names_in(output.path) or not lines(output):  # noqa: ASYNC110 - by a thread
-                await asyncio.sleep(0.01)
+    noting = Noting(output.fd)
+    async with writing(output, log=noting):
+        await asyncio.to_thread(noting.record, "delete", file="aod_1", bytes=2, reason="age")
+        await noting.has_written.wait()
 
         assert lines(output)[0]["event"] == "delete"
 
