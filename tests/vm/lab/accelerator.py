@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.vm.lab import host, qemu
 from tests.vm.lab.cache import Cache, digest
-from tests.vm.lab.guest import Guest
+from tests.vm.lab.guest import Boot
 
 log = logging.getLogger(__name__)
 
@@ -21,13 +21,13 @@ _PROBE_TIMEOUT_S = 15.0
 _MARK = b"lab: initramfs runs"
 
 
-def choose(cache: Cache, guest: Guest) -> str:
+def choose(cache: Cache, boot: Boot) -> str:
     """Return QEMU's accelerator for this machine; the probe's result is kept until reboot."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return EMULATION
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text()
-    key = digest(boot_id, qemu_version(), guest.kernel.place.name)
-    place = cache.entry("accelerator", key, lambda place: _probe(guest, place), keep=8)
+    key = digest(boot_id, qemu_version(), boot.kernel.place.name)
+    place = cache.entry("accelerator", key, lambda place: _probe(boot, place), keep=8)
     return (place / "accelerator").read_text()
 
 
@@ -36,15 +36,15 @@ def qemu_version() -> str:
     return host.run([qemu.PROGRAM, "--version"], timeout_s=20).partition("\n")[0]
 
 
-def _probe(guest: Guest, place: Path) -> None:
-    choice = KVM if _kvm_boots(guest) else EMULATION
+def _probe(boot: Boot, place: Path) -> None:
+    choice = KVM if _kvm_boots(boot) else EMULATION
     log.info("chose accelerator=%s", choice)
     (place / "accelerator").write_text(choice)
 
 
-def _kvm_boots(guest: Guest) -> bool:
+def _kvm_boots(boot: Boot) -> bool:
     argv = [qemu.PROGRAM, *qemu.processor(KVM), "-m", "512M", "-serial", "stdio"]
-    argv += ["-kernel", str(guest.kernel.image), "-initrd", str(guest.initramfs)]
+    argv += ["-kernel", str(boot.kernel.image), "-initrd", str(boot.initramfs)]
     process = qemu.start([*argv, "-append", qemu.COMMAND_LINE], subprocess.PIPE)
     try:
         return _says(process, _MARK)

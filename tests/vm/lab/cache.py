@@ -47,7 +47,7 @@ class Cache:
     def entry(self, kind: str, key: str, build: Callable[[Path], None], *, keep: int = 1) -> Path:
         """Return the directory of an entry, built by `build(directory)` when it is not there."""
         place = self.root / kind / key
-        with self.lock("build"):
+        with self.lock(f"build-{kind}"):
             if not place.is_dir():
                 self._build(place, build)
             os.utime(place)

@@ -1,4 +1,4 @@
-"""Build what the guest boots from: root image, module image and initramfs.
+"""Build what the guest boots from: a kernel with its modules and initramfs, and a root image.
 
 The root image holds packages only. Agent, init and smb.conf travel in the initramfs, so that a
 change to them does not cost a new root image.
@@ -25,22 +25,31 @@ _MKFS_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
-    """Name the files that a guest boots from; `key` changes with any of them."""
+class Boot:
+    """Name the files that come with a kernel; `key` changes with any of them."""
 
     kernel: Kernel
-    root_image: Path
     module_image: Path
     initramfs: Path
-    system: System
     key: str
 
 
-def build(cache: Cache, kernel: Kernel, suite: str, system: System) -> Guest:
-    """Return the guest for a kernel of `suite`, built as far as it is not in the cache."""
-    root = cache.entry(
-        system.kind("root"), _root_key(system), lambda place: _build_root(system, place)
-    )
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Name the files that a guest boots from."""
+
+    boot: Boot
+    root_image: Path
+    system: System
+
+    @property
+    def key(self) -> str:
+        """Return what changes with any of the files."""
+        return digest(self.root_image.parent.name, self.boot.key)
+
+
+def build_boot(cache: Cache, kernel: Kernel, suite: str, system: System) -> Boot:
+    """Return what a kernel of `suite` boots with, built as far as it is not in the cache."""
     modules_key = digest(kernel.place.name)
     modules = cache.entry(
         f"modules-{suite}", modules_key, lambda place: _build_modules(kernel, place)
@@ -51,14 +60,19 @@ def build(cache: Cache, kernel: Kernel, suite: str, system: System) -> Guest:
         initramfs_key,
         lambda place: _build_initramfs(kernel, system, place),
     )
-    return Guest(
+    return Boot(
         kernel=kernel,
-        root_image=root / "root.img",
         module_image=modules / "modules.img",
         initramfs=initramfs / "initramfs.cpio",
-        system=system,
-        key=digest(root.name, modules_key, initramfs_key),
+        key=initramfs_key,
     )
+
+
+def build_root(cache: Cache, system: System) -> Path:
+    """Return the image of the system's packages, built when it is not in the cache."""
+    key = digest(_SUITE, system.root_size, *system.packages, *_DPKG_OPTIONS)
+    place = cache.entry(system.kind("root"), key, lambda place: _build_root(system, place))
+    return place / "root.img"
 
 
 def make_ext4(content: Path, image: Path, size: str, *options: str) -> None:
@@ -66,10 +80,6 @@ def make_ext4(content: Path, image: Path, size: str, *options: str) -> None:
     # No periodic check, no reserved blocks; lazy initialisation would write at run time.
     argv = ["mkfs.ext4", "-q", "-m", "0", "-E", "lazy_itable_init=0", *options]
     host.run([*argv, "-d", content, image, size], timeout_s=_MKFS_TIMEOUT_S)
-
-
-def _root_key(system: System) -> str:
-    return digest(_SUITE, system.root_size, *system.packages, *_DPKG_OPTIONS)
 
 
 def _build_root(system: System, place: Path) -> None:

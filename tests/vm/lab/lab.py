@@ -3,11 +3,14 @@
 import contextlib
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.vm.lab import accelerator, guest, kernel, payload, saved
+from tests.vm.lab import kernel, payload, saved
+from tests.vm.lab.accelerator import choose
 from tests.vm.lab.cache import Cache
+from tests.vm.lab.guest import Guest, build_boot, build_root
 from tests.vm.lab.machine import Machine
 from tests.vm.lab.qemu import COUNTED, Hardware
 from tests.vm.lab.saved import SavedState
@@ -45,12 +48,19 @@ def prepare(cache: Cache, suite: str = DEFAULT_SUITE, system: System = PLAIN) ->
 
     Raises DownloadError, ToolError or GuestError.
     """
-    built = guest.build(cache, kernel.fetch(cache, suite), suite, system)
-    hardware = Hardware(accelerator.choose(cache, built), built)
-    return Lab(cache, saved.save(cache, hardware, f"{system.kind('state')}-{suite}"))
+    return _prepare(cache, suite, system, f"{system.kind('state')}-{suite}")
 
 
 def prepare_counted(cache: Cache, suite: str = DEFAULT_SUITE) -> Lab:
     """Do as `prepare` for machines whose clock counts instructions; their boot takes longer."""
-    built = guest.build(cache, kernel.fetch(cache, suite), suite, PLAIN)
-    return Lab(cache, saved.save(cache, Hardware(COUNTED, built), f"state-counted-{suite}"))
+    return _prepare(cache, suite, PLAIN, f"state-counted-{suite}", COUNTED)
+
+
+def _prepare(cache: Cache, suite: str, system: System, kind: str, accelerator: str = "") -> Lab:
+    # The packages take half a minute, and so do the kernel and a KVM that does not answer.
+    with ThreadPoolExecutor(1, "lab-root") as pool:
+        root = pool.submit(build_root, cache, system)
+        boot = build_boot(cache, kernel.fetch(cache, suite), suite, system)
+        chosen = accelerator or choose(cache, boot)
+        built = Guest(boot, root.result(), system)
+    return Lab(cache, saved.save(cache, Hardware(chosen, built), kind))

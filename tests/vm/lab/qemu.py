@@ -50,12 +50,17 @@ class Hardware:
             *("-m", _MEMORY, "-serial", f"file:{folder}/console"),
             *("-qmp", f"unix:{folder}/qmp,server=on,wait=off"),
             *_drive("root", disk, "format=qcow2,cache=unsafe"),
-            *_drive("modules", self.guest.module_image, "format=raw,readonly=on"),
+            *_drive("modules", self.guest.boot.module_image, "format=raw,readonly=on"),
             *_drive("payload", payload_image, "format=raw,readonly=on"),
             *("-device", "virtio-rng-pci", "-device", "virtio-serial-pci"),
             *_socket(folder, "agent", "virtserialport,name=agent"),
             *_socket(folder, "terminal", "virtconsole"),
-            *("-kernel", str(self.guest.kernel.image), "-initrd", str(self.guest.initramfs)),
+            *(
+                "-kernel",
+                str(self.guest.boot.kernel.image),
+                "-initrd",
+                str(self.guest.boot.initramfs),
+            ),
             *("-append", COMMAND_LINE),
         ]
 
