@@ -4,9 +4,11 @@ VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 # The lab unpacks a guest, and the tests load BPF programs.
 AS_ROOT := $(shell [ $$(id -u) = 0 ] || echo sudo --preserve-env)
-SOURCES := $(wildcard aod/*.py aod/*/*.py aod/tracer/ring.c aod/data/*.csv bpf/*) build.py setup.py pyproject.toml
+# What has to be compiled, or installed by pip; Python runs from the checkout as it is.
+COMPILED := pyproject.toml setup.py build.py aod/tracer/ring.c $(wildcard bpf/*)
+PACKED := $(wildcard aod/*.py aod/*/*.py aod/*/*/*.py aod/data/*.csv aod/data/*/*)
 
-.PHONY: help setup demo test test-service fuzz kernels lint format bench bench-kernel bench-overhead btf
+.PHONY: help setup payload lab demo test test-service fuzz kernels lint format bench bench-kernel bench-overhead btf
 .PHONY: wheel deb rpm image lint-packages reproducible pins clean
 
 help: ## show what there is
@@ -14,18 +16,24 @@ help: ## show what there is
 
 setup: $(VENV)/.ready ## install what is missing and build aod into .venv
 
-$(VENV)/.ready: $(SOURCES) packaging/setup packaging/install-missing
-	packaging/setup $(VENV)
+build/.debian-packages: packaging/setup packaging/install-missing
+	packaging/setup
+	@mkdir -p build && touch $@
+
+$(VENV)/.ready: build/.debian-packages packaging/editable $(COMPILED)
+	packaging/editable $(VENV)
 	@touch $@
 
-build/payload/.ready: $(VENV)/.ready packaging/payload
+payload: $(VENV)/.ready ## bring aod into the form in which a guest of the lab runs it
 	packaging/payload $(PYTHON) build/payload
-	@touch $@
 
-demo: build/payload/.ready ## a real SMB share gets slow, and aod catches it (needs no SMB server)
+lab: build/.debian-packages ## build the guest of the lab, as far as it is not in its cache
+	$(AS_ROOT) python3 -m tests.vm.lab build
+
+demo: payload ## a real SMB share gets slow, and aod catches it (needs no SMB server)
 	$(AS_ROOT) $(PYTHON) -m tests.vm.demo
 
-test: build/payload/.ready ## run every test, those on a real mount included
+test: payload ## run every test, those on a real mount included
 	$(AS_ROOT) $(PYTHON) -m pytest $(PYTEST_ARGS)
 
 test-service: deb packaging/setup-service ## run the packages under systemd, in containers and the lab (long; as root)
@@ -33,7 +41,7 @@ test-service: deb packaging/setup-service ## run the packages under systemd, in 
 	$(AS_ROOT) packaging/image $(PYTHON)
 	$(AS_ROOT) $(PYTHON) -m pytest tests/installed $(PYTEST_ARGS)
 
-kernels: build/payload/.ready ## try aod on each kernel from 5.10 to 7.x, into build/kernels.json (long)
+kernels: payload ## try aod on each kernel from 5.10 to 7.x, into build/kernels.json (long)
 	$(AS_ROOT) $(PYTHON) -m tests.vm.kernels
 
 lint: setup ## check style and types
@@ -53,7 +61,7 @@ fuzz: setup ## 100,000 mutated configs, kernel tables, manifests and more (a qua
 bench: setup ## measure the ring on this machine
 	$(AS_ROOT) $(PYTHON) -m tests.bench.ring
 
-bench-kernel: build/payload/.ready ## measure what the probes cost, in instructions
+bench-kernel: payload ## measure what the probes cost, in instructions
 	$(AS_ROOT) $(PYTHON) -m tests.bench.kernel
 
 # The packages: a wheel, and from it a deb and an rpm for each Python.
@@ -65,7 +73,7 @@ $(TOOLS)/.ready: packaging/setup-packages packaging/install-missing packaging/to
 	packaging/setup-packages $(TOOLS)
 	@touch $@
 
-dist/.wheel: $(VENV)/.ready $(TOOLS)/.ready packaging/wheel packaging/epoch
+dist/.wheel: $(VENV)/.ready $(PACKED) $(TOOLS)/.ready packaging/wheel packaging/epoch
 	packaging/wheel $(PYTHON) $(TOOLS) dist
 	@touch $@
 
@@ -94,7 +102,7 @@ reproducible: $(VENV)/.ready $(TOOLS)/.ready ## build wheel, debs and rpms twice
 pins: $(TOOLS)/.ready ## take the newest libraries into the packages
 	packaging/pins $(TOOLS)
 
-bench-overhead: build/payload/.ready ## what programs pay, with a plot; SHARE=/mnt/share, else in the lab
+bench-overhead: payload ## what programs pay, with a plot; SHARE=/mnt/share, else in the lab
 	$(AS_ROOT) $(PYTHON) -m tests.bench.$(if $(SHARE),overhead $(SHARE) --aod $(VENV)/bin/aod,overhead_vm) $(OVERHEAD_ARGS)
 
 KERNEL ?= bookworm
