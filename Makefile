@@ -8,7 +8,10 @@ AS_ROOT := $(shell [ $$(id -u) = 0 ] || echo sudo --preserve-env)
 COMPILED := pyproject.toml setup.py build.py aod/tracer/ring.c $(wildcard bpf/*)
 PACKED := $(wildcard aod/*.py aod/*/*.py aod/*/*/*.py aod/data/*.csv aod/data/*/*)
 
-.PHONY: help setup payload lab demo test test-service fuzz kernels lint format bench bench-kernel bench-overhead btf
+# Two halves of the set-up that leave each other's processor alone.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs 2
+
+.PHONY: help setup payload lab demo test test-lab test-service fuzz kernels lint format bench bench-kernel bench-overhead btf
 .PHONY: wheel deb rpm image lint-packages reproducible pins clean
 
 help: ## show what there is
@@ -28,13 +31,18 @@ payload: $(VENV)/.ready ## bring aod into the form in which a guest of the lab r
 	packaging/payload $(PYTHON) build/payload
 
 lab: build/.debian-packages ## build the guest of the lab, as far as it is not in its cache
-	$(AS_ROOT) python3 -m tests.vm.lab build
+	$(AS_ROOT) python3 -m tests.vm.lab --suite $${LAB_SUITE:-bookworm} build
 
 demo: payload ## a real SMB share gets slow, and aod catches it (needs no SMB server)
 	$(AS_ROOT) $(PYTHON) -m tests.vm.demo
 
-test: payload ## run every test, those on a real mount included
-	$(AS_ROOT) $(PYTHON) -m pytest $(PYTEST_ARGS)
+test: export LAB_SUITE ?= bookworm
+test: ## run the tests, of those on a real mount the ones that carry the promises
+	-@$(SIDE_BY_SIDE) payload lab
+	$(AS_ROOT) $(PYTHON) -m pytest -n auto --dist loadgroup -m "promise or not lab" $(PYTEST_ARGS)
+
+test-lab: payload ## run every test on a real mount, on two kernels (long)
+	$(AS_ROOT) $(PYTHON) -m pytest -m lab $(or $(PYTEST_ARGS),tests/vm)
 
 test-service: deb packaging/setup-service ## run the packages under systemd, in containers and the lab (long; as root)
 	packaging/setup-service

@@ -1,17 +1,17 @@
 """Give the tests of this folder a fresh guest each, with the share mounted and aod at /opt/aod."""
 
+import filecmp
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.vm.lab import Lab, Machine, host, prepare
 from tests.vm.lab.cache import Cache, default_root
 from tests.vm.lab.lab import DEFAULT_SUITE
 
-_HERE = Path(__file__).parent
-_CHECKOUT = _HERE.parents[1]
 _CONSOLE_TAIL_CHARS = 4000
 # Those that stay: the suites that move are left to `make kernels`.
 _SUITES = ("bookworm", "trixie")
@@ -19,11 +19,15 @@ _SUITES = ("bookworm", "trixie")
 _TEST_TIMEOUT_S = 1800
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads its groups, and before -m
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this folder time for a cold lab, unless they name a time themselves."""
+    """Mark the tests that run in a guest: one process runs them all, with time for a cold lab."""
     for item in items:
-        if item.path.is_relative_to(_HERE) and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(_TEST_TIMEOUT_S))
+        if isinstance(item, pytest.Function) and "lab" in item.fixturenames:
+            item.add_marker(pytest.mark.lab)
+            item.add_marker(pytest.mark.xdist_group("lab"))
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(_TEST_TIMEOUT_S))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -61,8 +65,19 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return what to mount at /opt/aod: LAB_PAYLOAD, else build/payload, else nothing."""
     if named := os.environ.get("LAB_PAYLOAD"):
         return Path(named)
-    built = _CHECKOUT / "build" / "payload"
-    return built if built.is_dir() else tmp_path_factory.mktemp("payload")
+    built = ROOT / "build" / "payload"
+    if not built.is_dir():
+        return tmp_path_factory.mktemp("payload")
+    assert different(built) == [], f"{built} is of another aod: run make payload"
+    return built
+
+
+def different(payload: Path) -> list[str]:
+    """Return the files of this checkout that a payload lacks or has in another form."""
+    files = [*ROOT.glob("aod/**/*.py"), *ROOT.glob("aod/data/**/*.*"), *ROOT.glob("config/*")]
+    names = [str(file.relative_to(ROOT)) for file in files]
+    _, changed, lacking = filecmp.cmpfiles(ROOT, payload, names, shallow=False)
+    return sorted(changed + lacking)
 
 
 @pytest.fixture

@@ -102,6 +102,7 @@ def test_the_server_dies_twenty_times_under_load(vm: Machine, tmp_path: Path) ->
     assert chaos.daemon.ledger().aborted > 0
 
 
+@pytest.mark.promise
 def test_a_disk_that_is_full_costs_bundles_and_no_more(vm: Machine, tmp_path: Path) -> None:
     vm.run(f"mkdir -p {OUTPUT} && mount -t tmpfs -o size=4m,mode=700 tmpfs {OUTPUT}")
     chaos = Chaos(vm, watching({"latency": SLOW}, **LIVELY))

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.vm.daemon import Daemon, Left, anomaly, watching
 from tests.vm.lab import SERVED, SHARE, Machine
 
@@ -43,6 +45,7 @@ def test_threads_that_wait_for_credits_are_told_while_they_do(vm: Machine, tmp_p
     assert {event["server"] for event in waits} == {"127.0.0.1"}
 
 
+@pytest.mark.promise
 def test_a_lost_connection_is_an_anomaly_of_its_share(vm: Machine, tmp_path: Path) -> None:
     vm.run(f"for i in 1 2; do echo $i > {SERVED}/cold$i; done; cat {SHARE}/cold1")
     here = {"type": "Reconnect", "shares": ["//127.0.0.1/share"], "per": "share"}

@@ -24,6 +24,7 @@ def of(found: list[dict[str, Any]], subject: str) -> list[str]:
     return [each["text"] for each in found if each["subject"] == subject]
 
 
+@pytest.mark.promise
 def test_on_a_mounted_share_every_probe_of_the_highest_rung_is_attached(vm: Machine) -> None:
     found = findings(vm)
 
@@ -51,6 +52,7 @@ def test_what_is_hidden_leads_to_a_lower_rung(
     ]
 
 
+@pytest.mark.promise
 def test_the_ledger_of_23_writes_is_closed(vm: Machine) -> None:
     vm.run(f"chmod 777 {SERVED}")
     job = vm.start(f"exec {AOD} doctor --ledger --seconds 300 --json > /run/ledger")

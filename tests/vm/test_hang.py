@@ -36,6 +36,7 @@ def own_calls(strace: str) -> list[str]:
     return calls
 
 
+@pytest.mark.promise
 @pytest.mark.timeout(600)
 def test_with_the_server_gone_it_touches_nothing_and_ends_in_time(
     vm: Machine, tmp_path: Path
@@ -73,6 +74,7 @@ def test_with_the_server_gone_it_touches_nothing_and_ends_in_time(
     assert [call for call in calls if str(SHARE) in call] == []
 
 
+@pytest.mark.promise
 @pytest.mark.each_suite
 def test_a_request_that_hangs_is_told_while_the_server_is_stopped(
     vm: Machine, tmp_path: Path

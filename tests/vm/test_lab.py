@@ -1,5 +1,6 @@
 """The lab itself: what the tests of aod against a real cifs rely on."""
 
+import shutil
 import signal
 import socket
 import time
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
+from tests.vm.conftest import different
 from tests.vm.lab import (
     SERVED,
     SHARE,
@@ -200,6 +203,19 @@ def test_newest_entries_of_a_kind_stay(tmp_path: Path) -> None:
     places = [cache.entry("kind", key, lambda _: None, keep=2) for key in ("a", "b", "c")]
 
     assert [place.exists() for place in places] == [False, True, True]
+
+
+def test_payload_of_other_sources_is_seen(tmp_path: Path) -> None:
+    for name in ("aod", "config"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    same = different(tmp_path)
+    (tmp_path / "aod/clock.py").write_text("")
+    (tmp_path / "config/config.yaml").unlink()
+
+    changed = different(tmp_path)
+
+    assert same == []
+    assert changed == ["aod/clock.py", "config/config.yaml"]
 
 
 def test_suite_of_another_release_comes_from_the_configured_mirror() -> None:

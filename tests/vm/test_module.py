@@ -3,6 +3,8 @@
 import json
 import signal
 
+import pytest
+
 from tests.vm.daemon import Daemon, watching
 from tests.vm.lab import SHARE, Machine
 
@@ -60,6 +62,7 @@ def test_cifs_is_unloaded_and_loaded_again_ten_times(vm: Machine) -> None:
     assert "missing=none" in daemon.log()
 
 
+@pytest.mark.promise
 def test_nothing_is_left_in_the_kernel_after_a_kill(vm: Machine) -> None:
     daemon = Daemon.start(vm, watching({"latency": LATENCY}))
     assert len(objects_of_aod(vm)) > 20

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from aod.bundle import MANIFEST, read_member
 from tests.plain import manifest_in
+import pytest
+
+
 from tests.vm.daemon import ALL_ACTIONS, AOD, Daemon, Left, watching
 from tests.vm.lab import SERVED, SHARE, Machine
 
@@ -13,6 +16,7 @@ NAMES = (USER, FOLDER, "board-minutes", PROCESS, "guest")
 """The user of the mount, a folder, a file, a process, and the machine."""
 
 
+@pytest.mark.promise
 def test_no_name_of_a_real_mount_is_in_a_redacted_bundle(vm: Machine, tmp_path: Path) -> None:
     slow = {"type": "Latency", "default_threshold_ms": 200, "actions": ALL_ACTIONS}
     daemon = Daemon.start(vm, watching({"latency": slow}, redact=True))

@@ -52,6 +52,7 @@ def traced(vm: Machine, command: str) -> tuple[list[dict[str, Any]], int]:
     return operations, after - before
 
 
+@pytest.mark.promise
 @pytest.mark.each_suite
 def test_missing_files_and_a_failing_rename_are_each_told_once(vm: Machine) -> None:
     vm.run(f"mkdir -p {SERVED}/full/x && chown -R alice {SERVED}/full && echo > {SERVED}/plain")

@@ -38,6 +38,7 @@ def slow_share(lab: Lab, payload: Path, tmp_path_factory: pytest.TempPathFactory
         return Left(vm, tmp_path_factory.mktemp("slow"))
 
 
+@pytest.mark.promise
 @pytest.mark.each_suite
 def test_a_slow_share_leaves_one_bundle_that_tells_all(slow_share: Left) -> None:
     assert slow_share.names == [slow_share.bundles[0].name, "audit.jsonl"]
@@ -55,6 +56,7 @@ def test_a_slow_share_leaves_one_bundle_that_tells_all(slow_share: Left) -> None
     assert manifest["lost"] == {"events": 0, "batches": 0, "anomalies": 0}
 
 
+@pytest.mark.promise
 def test_every_configured_action_has_a_result(slow_share: Left) -> None:
     results = slow_share.manifest()["actions"]
 
@@ -63,6 +65,7 @@ def test_every_configured_action_has_a_result(slow_share: Left) -> None:
     assert states == dict.fromkeys(set(ALL_ACTIONS) - {"syslogs"}, "ok")
 
 
+@pytest.mark.promise
 def test_the_files_of_a_bundle_hold_what_they_promise(slow_share: Left, tmp_path: Path) -> None:
     (tmp_path / "events.npy").write_bytes(slow_share.member("events.npy"))
     events = np.load(tmp_path / "events.npy")
@@ -82,6 +85,7 @@ def test_the_files_of_a_bundle_hold_what_they_promise(slow_share: Left, tmp_path
     assert "ms before this; the worst took" in summary
 
 
+@pytest.mark.promise
 def test_the_audit_log_tells_what_aod_did(slow_share: Left) -> None:
     audit = slow_share.audit()
 
@@ -94,6 +98,7 @@ def test_the_audit_log_tells_what_aod_did(slow_share: Left) -> None:
     assert len(config["sha256"]) == 64
 
 
+@pytest.mark.promise
 def test_one_operation_over_a_second_is_an_emergency(vm: Machine, tmp_path: Path) -> None:
     stat_one = files(vm, 1)
     daemon = Daemon.start(vm, watching({"latency": {**LATENCY, "acceptable_count": 1000}}))
@@ -109,6 +114,7 @@ def test_one_operation_over_a_second_is_an_emergency(vm: Machine, tmp_path: Path
     assert slow["worst"]["latency_ns"] > 1_000_000_000
 
 
+@pytest.mark.promise
 @pytest.mark.each_suite
 def test_a_file_that_may_not_be_opened_is_an_error(vm: Machine, tmp_path: Path) -> None:
     vm.run(f"cd {SERVED} && echo secret > closed && chmod 600 closed && chown root closed")
@@ -152,6 +158,7 @@ def test_a_storm_of_a_minute_is_one_bundle_with_its_count(vm: Machine, tmp_path:
     assert in_bundle + later >= operations
 
 
+@pytest.mark.promise
 def test_a_healthy_share_leaves_no_bundle(vm: Machine, tmp_path: Path) -> None:
     daemon = Daemon.start(vm)
     vm.run(
@@ -172,6 +179,7 @@ def test_a_healthy_share_leaves_no_bundle(vm: Machine, tmp_path: Path) -> None:
     assert "incident" not in daemon.log()
 
 
+@pytest.mark.promise
 @pytest.mark.each_suite
 def test_23_known_writes_are_seen_as_23(vm: Machine, tmp_path: Path) -> None:
     daemon = Daemon.start(vm, watching({"latency": EVERYTHING}))
@@ -191,6 +199,7 @@ def test_23_known_writes_are_seen_as_23(vm: Machine, tmp_path: Path) -> None:
     assert all(event["request_bytes"] > 4096 for event in writes)
 
 
+@pytest.mark.promise
 def test_sigterm_seals_the_open_bundle_and_detaches(vm: Machine, tmp_path: Path) -> None:
     stat_one = files(vm, 1)
     slow_end = {"post_trigger_sec": 300}
@@ -208,6 +217,7 @@ def test_sigterm_seals_the_open_bundle_and_detaches(vm: Machine, tmp_path: Path)
     assert vm.run("bpftool prog show | grep -c kprobe", check=False).stdout == "0\n"
 
 
+@pytest.mark.promise
 def test_a_killed_daemon_leaves_a_whole_bundle_at_the_next_start(
     vm: Machine, tmp_path: Path
 ) -> None:
@@ -249,6 +259,7 @@ def test_while_it_waits_for_cifs_it_ends_on_sigterm(vm: Machine) -> None:
     assert daemon.stop() == 0
 
 
+@pytest.mark.promise
 @pytest.mark.parametrize(
     ("directory", "says"),
     [(f"{SHARE}/out", "lies on the cifs mount"), ("/proc/aod", "cannot create")],

@@ -2,12 +2,15 @@
 
 import json
 
+import pytest
+
 from tests.vm.daemon import AOD, wait_for_probes
 from tests.vm.lab import SERVED, SHARE, Machine
 
 INTERVAL_S = 8
 
 
+@pytest.mark.promise
 def test_23_writes_are_23_writes_with_sane_latencies(vm: Machine) -> None:
     vm.run(f"touch {SERVED}/written && chown alice {SERVED}/written")
     top = vm.start(f"exec {AOD} top --json --interval {INTERVAL_S}")
