@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-from aod.bundle import MANIFEST, read_member
-from tests.plain import manifest_in
 import pytest
 
-
+from aod.bundle import MANIFEST, read_member
+from tests.plain import manifest_in
 from tests.vm.daemon import ALL_ACTIONS, AOD, Daemon, Left, watching
 from tests.vm.lab import SERVED, SHARE, Machine
 
