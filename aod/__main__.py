@@ -16,7 +16,7 @@ from aod.commands.run import run
 from aod.commands.show import show
 from aod.commands.top import top
 from aod.commands.trace import trace
-from aod.errors import AodError, ConfigError, SurroundingsError, tell
+from aod.errors import AodError, ConfigError, HostError, tell
 from aod.runtime import journal
 
 OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -78,14 +78,14 @@ def main() -> None:
         if error.filename is not None or error.errno not in OUTPUT_ERRORS:
             raise
         _give_up_stdout(error)
-        code = SurroundingsError.exit_code
+        code = HostError.exit_code
     sys.exit(code)
 
 
 def _give_up_stdout(error: OSError) -> None:
     """Say why stdout takes no more, unless its reader has left, and let the rest go nowhere."""
     if error.errno != errno.EPIPE:
-        tell(SurroundingsError(f"cannot write to stdout: {error.strerror}"))
+        tell(HostError(f"cannot write to stdout: {error.strerror}"))
     os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
 
 

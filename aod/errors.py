@@ -2,7 +2,7 @@
 
 AodError              what failed, on what, and what to do next
 ├── ConfigError       the config or the command line: exit code 2
-├── SurroundingsError the machine: root, BTF, cifs, an output directory: exit code 1
+├── HostError the machine: root, BTF, cifs, an output directory: exit code 1
 │   ├── TracerError   a libbpf call failed
 │   └── ServiceError  the running service refuses, or cannot be asked
 └── BundleError       a bundle that is not one, or is damaged: exit code 1
@@ -31,11 +31,11 @@ class ConfigError(AodError):
         self.problems = tuple(problems)
 
 
-class SurroundingsError(AodError):
+class HostError(AodError):
     """The machine does not offer what aod needs."""
 
 
-class TracerError(SurroundingsError):
+class TracerError(HostError):
     """A call into libbpf failed.
 
     `code` is the positive errno (0 when libbpf gave none).
@@ -51,7 +51,7 @@ class TracerError(SurroundingsError):
         return self.code in (errno.EPERM, errno.EACCES)
 
 
-class ServiceError(SurroundingsError):
+class ServiceError(HostError):
     """The running service refuses what it was asked, or it cannot be asked."""
 
 

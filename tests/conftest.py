@@ -141,7 +141,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Collect]:
     return scripts
 
 
-class Told(logging.Handler):
+class Logged(logging.Handler):
     """What aod logs, and a way to wait for it."""
 
     def __init__(self) -> None:
@@ -165,8 +165,8 @@ class Told(logging.Handler):
 
 
 @pytest.fixture
-async def told(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Told]:
-    listener, logger = Told(), logging.getLogger("aod")
+async def logged(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Logged]:
+    listener, logger = Logged(), logging.getLogger("aod")
     caplog.set_level(logging.DEBUG, "aod")
     logger.addHandler(listener)
     yield listener

@@ -27,11 +27,11 @@ from aod.actions.program import run
 from aod.bundle import OutputDirectory, recover
 from aod.detectors.anomaly import Anomaly
 from aod.incidents.incidents import Incidents, make_cooldowns
-from aod.incidents.outcomes import Outcomes
+from aod.incidents.waiters import BundleWaiters
 from aod.processes.command import Command
 from aod.report.summary import render
-from aod.runtime.counts import Tally
-from aod.runtime.queue import Channel
+from aod.runtime.counts import ServiceCounts
+from aod.runtime.queue import Queue
 from tests.children import make_runner
 from tests.conftest import make_anomaly, make_config
 from tests.disk import clean_of, unrecorded, whole
@@ -85,11 +85,11 @@ async def pipeline(folder: Path) -> None:
             make_evidence(),
             Unheard(),
             make_cooldowns(config),
-            Tally(),
+            ServiceCounts(),
             lambda work, name: loop.create_task(work, name=name),
-            Outcomes(),
+            BundleWaiters(),
         )
-        channel = Channel[Anomaly](10)
+        channel = Queue[Anomaly](10)
         running = asyncio.create_task(incidents.run(channel), name="incidents")
         for number in range(1000):
             channel.send(make_anomaly(names[number % 2], time.time_ns()))

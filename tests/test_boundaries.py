@@ -7,18 +7,20 @@ from aod.bundle import OutputDirectory
 from aod.detectors.anomaly import Anomaly
 from aod.incidents.evidence import Evidence
 from aod.incidents.incidents import Incidents, make_cooldowns
-from aod.incidents.outcomes import Outcomes
-from aod.runtime.counts import Tally
-from aod.runtime.queue import Channel
+from aod.incidents.waiters import BundleWaiters
+from aod.runtime.counts import ServiceCounts
+from aod.runtime.queue import Queue
 from tests.children import make_runner
-from tests.conftest import Collect, Told, make_anomaly, make_config, names_in
+from tests.conftest import Collect, Logged, make_anomaly, make_config, names_in
 from tests.evidence import Counting, LookUps, Unheard, make_evidence
 from tests.incidents.test_incidents import handle, manifests, spawn
 
 Script = dict[str, Collect]
 
 
-def incidents_with(output: OutputDirectory, evidence: Evidence, tally: Tally) -> Incidents:
+def incidents_with(
+    output: OutputDirectory, evidence: Evidence, service_counts: ServiceCounts
+) -> Incidents:
     config = make_config(output.path, incidents={"cooldown_sec": 0, "max_cooldown_sec": 0})
     return Incidents(
         config,
@@ -27,9 +29,9 @@ def incidents_with(output: OutputDirectory, evidence: Evidence, tally: Tally) ->
         evidence,
         Unheard(),
         make_cooldowns(config),
-        tally,
+        service_counts,
         spawn,
-        Outcomes(),
+        BundleWaiters(),
     )
 
 
@@ -48,11 +50,11 @@ def failing(at_call: int) -> Callable[..., Any]:
 
 
 async def test_a_bug_before_the_bundle_is_open_leaves_nothing_and_is_counted(
-    output: OutputDirectory, script: Script, told: Told
+    output: OutputDirectory, script: Script, logged: Logged
 ) -> None:
-    tally = Tally()
+    service_counts = ServiceCounts()
     names = LookUps(look_up=failing(at_call=1))
-    incidents = incidents_with(output, make_evidence(names), tally)
+    incidents = incidents_with(output, make_evidence(names), service_counts)
 
     await handle(incidents, make_anomaly())
     assert names_in(output.path) == []
@@ -61,30 +63,30 @@ async def test_a_bug_before_the_bundle_is_open_leaves_nothing_and_is_counted(
     (manifest,) = await manifests(output)
     (held,) = manifest["suppressed_since_last"]
     assert held["count"] == 1
-    assert tally.bundles == {"not opened": 1, "sealed": 1}
+    assert service_counts.bundles == {"not opened": 1, "sealed": 1}
 
 
 async def test_a_bug_at_the_seal_costs_that_bundle_only(
-    output: OutputDirectory, script: Script, told: Told
+    output: OutputDirectory, script: Script, logged: Logged
 ) -> None:
-    tally = Tally()
+    service_counts = ServiceCounts()
     losses = Counting(failing(at_call=2))
-    incidents = incidents_with(output, make_evidence(losses=losses), tally)
+    incidents = incidents_with(output, make_evidence(losses=losses), service_counts)
 
     await handle(incidents, make_anomaly())
     await handle(incidents, make_anomaly("error"))
 
-    assert tally.bundles == {"not sealed": 1, "sealed": 1}
+    assert service_counts.bundles == {"not sealed": 1, "sealed": 1}
     assert output.open_names == set()
-    assert told.count("bundle not sealed") == 1
+    assert logged.count("bundle not sealed") == 1
 
 
 async def test_an_incident_that_cannot_be_announced_is_collected_all_the_same(
-    output: OutputDirectory, script: Script, told: Told
+    output: OutputDirectory, script: Script, logged: Logged
 ) -> None:
     names = LookUps(shares=failing(at_call=1))
-    incidents = incidents_with(output, make_evidence(names), Tally())
-    channel = Channel[Anomaly](10)
+    incidents = incidents_with(output, make_evidence(names), ServiceCounts())
+    channel = Queue[Anomaly](10)
     channel.send(make_anomaly())
     channel.close()
     try:

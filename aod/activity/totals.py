@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod import smb
+from aod.activity.activities import TreeNames
 from aod.activity.samples import Counter, Key, Sample
-from aod.activity.snapshot import TreeNames
 from aod.events import BUCKETS
 
 Labels: TypeAlias = tuple[str, str, str]

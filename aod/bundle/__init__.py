@@ -5,7 +5,7 @@ from aod.bundle.bundle import Bundle, Clean
 from aod.bundle.manifest import COLUMNS, MANIFEST
 from aod.bundle.output import Entry, OutputDirectory
 from aod.bundle.recovery import recover
-from aod.bundle.room import EVENTS, Room, fit
+from aod.bundle.space import EVENTS, Grant, fit
 
 __all__ = [
     "COLUMNS",
@@ -15,8 +15,8 @@ __all__ = [
     "Bundle",
     "Clean",
     "Entry",
+    "Grant",
     "OutputDirectory",
-    "Room",
     "fit",
     "read_manifest",
     "read_member",

@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from aod.bundle.room import Reservations
-from aod.errors import SurroundingsError
+from aod.bundle.space import Reservations
+from aod.errors import HostError
 from aod.host import directories as private
 from aod.host import files, mounts
 from aod.host.paths import resolved, share_problems
@@ -89,27 +89,27 @@ class OutputDirectory:
     def open(cls, path: Path, *, create: bool = True) -> Self:
         """Open the directory to write to it, made with mode 0700 when it is missing.
 
-        With `create` false it is opened as it is, to look into. Raises SurroundingsError when
+        With `create` false it is opened as it is, to look into. Raises HostError when
         it is a link, no directory, not to be had, or, to write to, not safe from others.
         """
         try:
             return cls(path, private.open_directory(path) if create else files.open_directory(path))
         except private.RefusedError as error:
             reason = f"cannot use the output directory {path}: {error.strerror}"
-            raise SurroundingsError(reason) from error
+            raise HostError(reason) from error
         except OSError as error:
-            raise SurroundingsError(_cannot_open(path, error)) from error
+            raise HostError(_cannot_open(path, error)) from error
 
     def lock(self) -> None:
         """Claim the directory for this process until it is closed.
 
-        Raises SurroundingsError when another process has it: that one's open bundles would
+        Raises HostError when another process has it: that one's open bundles would
         be taken for leftovers.
         """
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise SurroundingsError(
+            raise HostError(
                 f"cannot use the output directory {self.path}: another aod writes to it "
                 "(stop that one, or set another aod_output_dir)"
             ) from error
@@ -225,7 +225,7 @@ class OutputDirectory:
         was = "replaced" if os.path.lexists(self.path) else "removed"
         try:
             self._take_over()
-        except SurroundingsError as error:
+        except HostError as error:
             code = getattr(error.__cause__, "errno", None) or errno.EIO
             raise OSError(code, str(error)) from error
         behind = ",".join(sorted(self.open_names)) or "none"

@@ -108,7 +108,7 @@ class Arrivals:
         }
 
 
-class Cleanup:
+class Retention:
     """Keeps one output directory within its limits; `limits` may be replaced at any time.
 
     `record` is called for each deletion, in the thread that sweeps.

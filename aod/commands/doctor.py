@@ -70,17 +70,17 @@ def _report(config: Path | None, hidden: list[str], as_json: bool) -> None:
 
 
 def _ledger(seconds: float, hidden: list[str], as_json: bool) -> None:
-    from aod.doctor import books
+    from aod.doctor import ledger
     from aod.smb.filter import Filter
 
-    kept: list[books.Books] = []
+    kept: list[ledger.LedgerReport] = []
     is_beside_service = _service_runs()
 
     async def watch(tracer: "Tracer", stop: asyncio.Event) -> None:
         if not as_json:
             own = "with probes of this command, " if is_beside_service else ""
             typer.echo(f"counting {own}for {seconds:g} s, Ctrl-C ends it earlier", err=True)
-        kept.append(await books.watch(tracer, seconds, stop))
+        kept.append(await ledger.watch(tracer, seconds, stop))
 
     watch_until_stopped(Filter, watch, hidden)
     (found,) = kept

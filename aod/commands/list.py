@@ -161,7 +161,7 @@ def _held_back() -> tuple["Suppressed", ...]:
     """Ask the service; without one look at what the last one has left."""
     from aod.control import find
     from aod.control.answers import SuppressedAnswer
-    from aod.errors import SurroundingsError
+    from aod.errors import HostError
     from aod.host.directories import state_directory
     from aod.incidents.state import read
 
@@ -171,8 +171,8 @@ def _held_back() -> tuple["Suppressed", ...]:
     try:
         return tuple(each.described() for each in read(path).cooldowns.suppressed)
     except FileNotFoundError as error:
-        raise SurroundingsError(
+        raise HostError(
             f"no service runs, and none has left a state in {path} (aod run keeps it there)"
         ) from error
     except (OSError, ValueError) as error:
-        raise SurroundingsError(f"cannot read the state in {path}: {error}") from error
+        raise HostError(f"cannot read the state in {path}: {error}") from error

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from aod.errors import AodError, SurroundingsError
+from aod.errors import AodError, HostError
 
 if TYPE_CHECKING:
     from aod.smb.filter import Filter
@@ -26,7 +26,7 @@ def watch_until_stopped(
     """Run `watch` with a tracer that sends what is `wanted`; SIGINT and SIGTERM set its event.
 
     What is `hidden` the kernel is taken not to have, see aod.tracer.ladder. Raises
-    SurroundingsError where the machine does not offer what that takes.
+    HostError where the machine does not offer what that takes.
     """
     from aod.tracer import needs
 
@@ -70,7 +70,7 @@ def first_failure(failure: BaseException) -> AodError | BrokenPipeError:
     if isinstance(failure, AodError | BrokenPipeError):
         return failure
     log.error("a component failed", exc_info=failure)
-    return SurroundingsError(f"ended by a failure in aod itself: {failure!r} (please report it)")
+    return HostError(f"ended by a failure in aod itself: {failure!r} (please report it)")
 
 
 def watch_children_by_pidfd() -> None:

@@ -14,7 +14,7 @@ def names(
 ) -> None:
     """Print the names that pseudonyms stand for."""
     from aod import text
-    from aod.errors import SurroundingsError
+    from aod.errors import HostError
     from aod.host.directories import state_directory
     from aod.redact.pseudonyms import FILE, read
 
@@ -24,7 +24,7 @@ def names(
     except FileNotFoundError:
         known = {}
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise SurroundingsError(f"cannot read {state / FILE}: {error} (run as root)") from error
+        raise HostError(f"cannot read {state / FILE}: {error} (run as root)") from error
     wanted = {each: known.get(each) for each in pseudonyms or known}
     if as_json:
         typer.echo(json.dumps(wanted))

@@ -25,10 +25,10 @@ THREADS = 32
 def run(config: File = DEFAULT_FILE) -> None:
     """Watch the SMB mounts, and keep a bundle of evidence when something goes wrong."""
     from aod.runtime import memory
-    from aod.tracer import needs, rights
+    from aod.tracer import needs, privileges
 
     memory.settle()
-    rights.hold_back()
+    privileges.hold_back()
     first = _load(config)
     needs.require_for_service()
     watch_children_by_pidfd()

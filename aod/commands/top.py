@@ -15,15 +15,15 @@ from aod.commands.loop import run_until_stopped, watch_until_stopped
 from aod.errors import ConfigError
 
 if TYPE_CHECKING:
+    from aod.activity.activities import Activities, Activity, TreeNames
     from aod.activity.samples import Sample
-    from aod.activity.snapshot import Activity, Snapshot, TreeNames
     from aod.control import Client
     from aod.smb.filter import Filter
     from aod.tracer.program import Tracer
 
 log = logging.getLogger(__name__)
 
-Show: TypeAlias = "Callable[[Snapshot], None]"
+Show: TypeAlias = "Callable[[Activities], None]"
 
 MIN_INTERVAL_S, MAX_INTERVAL_S = 0.1, 3600.0
 
@@ -152,8 +152,8 @@ async def show_samples(take: Callable[[], Taken], view: View, stop: asyncio.Even
         before, shown = after, shown + 1
 
 
-def _snapshot(before: "Sample", taken: Taken, sort: Sort) -> "Snapshot":
-    from aod.activity.snapshot import Snapshot, activity, total
+def _snapshot(before: "Sample", taken: Taken, sort: Sort) -> "Activities":
+    from aod.activity.activities import Activities, activity, total
     from aod.clock import iso, wall_offset_ns
 
     def rank(each: "Activity") -> tuple[int, int, str, str, str]:
@@ -161,7 +161,7 @@ def _snapshot(before: "Sample", taken: Taken, sort: Sort) -> "Snapshot":
         return slowness, -each.operations, each.server, each.share, each.command
 
     after = taken.sample
-    return Snapshot(
+    return Activities(
         time=iso(after.time_ns + wall_offset_ns()),
         interval_s=(after.time_ns - before.time_ns) / 1e9,
         activities=sorted(activity(before, after, taken.names), key=rank),
@@ -169,16 +169,16 @@ def _snapshot(before: "Sample", taken: Taken, sort: Sort) -> "Snapshot":
     )
 
 
-def _print_json(snapshot: "Snapshot") -> None:
+def _print_json(activities: "Activities") -> None:
     from aod.report.activity import as_json
 
-    print(as_json(snapshot), flush=True)
+    print(as_json(activities), flush=True)
 
 
-def _print_text(snapshot: "Snapshot") -> None:
+def _print_text(activities: "Activities") -> None:
     from aod.report.activity import as_text
 
-    print(as_text(snapshot), flush=True)
+    print(as_text(activities), flush=True)
 
 
 class LiveTable:
@@ -195,10 +195,10 @@ class LiveTable:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def show(self, snapshot: "Snapshot") -> None:
+    def show(self, activities: "Activities") -> None:
         """Draw it in the place of the one before."""
         from aod.report.activity import as_table
 
         self._live.start()  # nothing when it has been
         room = max(1, self._live.console.height - 6)
-        self._live.update(as_table(snapshot, room), refresh=True)
+        self._live.update(as_table(activities, room), refresh=True)

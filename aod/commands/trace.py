@@ -9,12 +9,12 @@ import typer
 
 from aod.commands.loop import watch_until_stopped
 from aod.detectors import MAX_THRESHOLD_MS
-from aod.errors import ConfigError, SurroundingsError
+from aod.errors import ConfigError, HostError
 
 if TYPE_CHECKING:
     from aod.bundle.manifest import Operation
     from aod.events import Events
-    from aod.runtime.queue import Channel
+    from aod.runtime.queue import Queue
     from aod.smb.filter import Filter
     from aod.smb.names import Names
     from aod.tracer.program import Tracer
@@ -46,11 +46,11 @@ def trace(
 
 async def _trace(as_json: bool, tracer: "Tracer", stop: asyncio.Event) -> None:
     from aod.events import Count
-    from aod.runtime.queue import Channel
+    from aod.runtime.queue import Queue
     from aod.smb.names import Names
 
     names = Names()
-    batches = Channel["Events"](BATCHES)
+    batches = Queue["Events"](BATCHES)
     await asyncio.to_thread(_warm_up, names)
     if not as_json:
         typer.echo(HEADER)
@@ -99,7 +99,7 @@ def _filter(threshold_ms: float, errors: bool) -> "Filter":
     return slow | failed
 
 
-async def _print_all(batches: "Channel[Events]", names: "Names", as_json: bool) -> None:
+async def _print_all(batches: "Queue[Events]", names: "Names", as_json: bool) -> None:
     async for events in batches:
         is_behind = batches.waiting > BEHIND
         await asyncio.to_thread(names.look_up, events, sparing=is_behind)
@@ -117,7 +117,7 @@ def _print(events: "Events", names: "Names", as_json: bool) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise SurroundingsError(f"cannot write to stdout: {error.strerror}") from error
+        raise HostError(f"cannot write to stdout: {error.strerror}") from error
 
 
 def _line(operation: "Operation") -> str:

@@ -12,14 +12,14 @@ from typing import Annotated, ClassVar, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
+from aod.activity.activities import KnownTrees
 from aod.activity.samples import Counter, Sample
-from aod.activity.snapshot import KnownTrees
 from aod.bundle.manifest import Suppressed
 from aod.control.protocol import VERSION, Answer, Done, another_version
 from aod.errors import ServiceError
 from aod.events import BUCKETS
 from aod.tracer.ledger import Ledger
-from aod.tracer.probing import Attached, ProbeState, RungInUse
+from aod.tracer.probe_states import Attached, ProbeState, RungInUse
 
 A = TypeVar("A", bound=Answer)
 

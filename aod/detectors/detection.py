@@ -20,8 +20,8 @@ from aod.detectors.section import AnomalySection
 from aod.events import Events
 from aod.host import threads as tasks
 from aod.host.threads import Tasks
-from aod.runtime.queue import Channel
-from aod.runtime.supervisor import Component, Pulse
+from aod.runtime.queue import Queue
+from aod.runtime.supervisor import Component, Progress
 from aod.smb.filter import Filter, event_thresholds_ns, union
 from aod.smb.names import Names
 
@@ -86,20 +86,20 @@ class Worker:
     ) -> None:
         self.spec = spec
         self.detector = spec.make(names)
-        self.queue = Channel[Events | Tick](EVENT_BATCHES)
+        self.queue = Queue[Events | Tick](EVENT_BATCHES)
         self.component = Component(f"detector {spec.name}", self._run)
         self._names = names
         self._on_anomaly = on_anomaly
         self._has_run = False
         self._name_again_s = 0.0
 
-    async def _run(self, pulse: Pulse) -> None:
+    async def _run(self, progress: Progress) -> None:
         """Judge what comes until the queue is closed; after a failure with a new detector."""
         if self._has_run:
             self.detector = self.spec.make(self._names)
         self._has_run = True
         async for item in self.queue:
-            with pulse.busy():
+            with progress.busy():
                 await self._judge(item)
 
     async def _judge(self, item: Events | Tick) -> None:

@@ -10,7 +10,7 @@ from aod.smb.filter import Filter
 
 
 class Detector(Protocol):
-    """Judges operations; a plain object that reads no clock and no file."""
+    """RunningDetectors operations; a plain object that reads no clock and no file."""
 
     name: str
     filter: Filter

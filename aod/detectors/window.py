@@ -12,7 +12,7 @@ DISORDER = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Violations:
     """Violations that were not told before, in time order, and when they were raised.
 
     `raised_ns` is the CLOCK_MONOTONIC time of the first violation that raised, 0 with none.
@@ -36,7 +36,7 @@ class Window:
         self._recent = empty()
         self._told = np.zeros(0, np.bool)
 
-    def feed(self, violations: Events, alone: NDArray[np.bool] | None = None) -> Evidence:
+    def feed(self, violations: Events, alone: NDArray[np.bool] | None = None) -> Violations:
         """Judge violations of shape (n,); those marked in `alone` raise by themselves."""
         if alone is None:
             alone = np.zeros(violations.size, np.bool)
@@ -51,9 +51,9 @@ class Window:
         keep = slice(max(0, events.size - self._acceptable_count - DISORDER), None)
         self._recent, self._told = events[keep].copy(), (told | evidence)[keep]
         if not fresh.any():
-            return Evidence(empty(), 0)
+            return Violations(empty(), 0)
         first = np.flatnonzero((raising | alone) & (np.cumsum(fresh) > 0))[0]
-        return Evidence(events[fresh], int(events["time_ns"][first]))
+        return Violations(events[fresh], int(events["time_ns"][first]))
 
     def _raising(self, times_ns: NDArray[np.uint64]) -> NDArray[np.bool]:
         raising = np.zeros(times_ns.size, np.bool)

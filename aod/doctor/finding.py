@@ -4,7 +4,7 @@ import enum
 from dataclasses import dataclass
 
 
-class State(enum.StrEnum):
+class Severity(enum.StrEnum):
     """How grave a finding is; a problem stands in the way of watching at all."""
 
     OK = "ok"
@@ -17,7 +17,7 @@ class State(enum.StrEnum):
 class Finding:
     """What was found about a subject; the text says what to do, where something is to be done."""
 
-    state: State
+    state: Severity
     subject: str
     text: str
 
@@ -25,5 +25,5 @@ class Finding:
 def judged(subject: str, problem: str, otherwise: str) -> Finding:
     """Return the problem, or `otherwise` when there is none."""
     if problem:
-        return Finding(State.PROBLEM, subject, problem)
-    return Finding(State.OK, subject, otherwise)
+        return Finding(Severity.PROBLEM, subject, problem)
+    return Finding(Severity.OK, subject, otherwise)

@@ -21,7 +21,7 @@ from aod.detectors.anomaly import Anomaly
 from aod.detectors.detection import make_detectors
 from aod.detectors.detector import Detector, Sampled, Ticking
 from aod.detectors.section import AnomalySection
-from aod.errors import SurroundingsError, TracerError
+from aod.errors import HostError, TracerError
 from aod.events import Count, Events, Kind, empty, join
 from aod.incidents.evidence import Evidence
 from aod.incidents.unwatched import Lost, NoTracer
@@ -44,7 +44,7 @@ DENIED = 0xC0000022
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class Fired:
     """The anomaly, and what is known of it besides."""
 
     anomaly: Anomaly
@@ -63,15 +63,15 @@ class OneDetector:
 
 
 def require() -> None:
-    """Raise SurroundingsError when this user or this kernel cannot fire; cifs is not needed."""
+    """Raise HostError when this user or this kernel cannot fire; cifs is not needed."""
     if lacking := needs.missing_rights() or needs.missing_types():
-        raise SurroundingsError(lacking)
+        raise HostError(lacking)
 
 
-async def fire(config: Config) -> Shot:
+async def fire(config: Config) -> Fired:
     """Send made-up operations through the ring to the first detector that objects to them.
 
-    Attaches nothing. Raises SurroundingsError when the kernel does not take the programs, or
+    Attaches nothing. Raises HostError when the kernel does not take the programs, or
     no anomaly of the config is raised.
     """
     await asyncio.to_thread(smb.statuses)
@@ -84,11 +84,11 @@ async def fire(config: Config) -> Shot:
                 if anomaly := _judge(detector, events):
                     lost = Lost({"events": tracer.counts()[Count.LOST]})
                     tracing, detection = NoTracer(libbpf_version()), OneDetector(detector)
-                    return Shot(
+                    return Fired(
                         replace(anomaly.stamped(wall_offset_ns()), reason=REASON),
                         Evidence(Names(), tracing, detection, lost),
                     )
-    raise SurroundingsError(
+    raise HostError(
         "no anomaly of the config was raised by the made-up operations: they are of a process "
         f"{COMM.decode()} (the config may watch others only: see the keys `processes`)"
     )
@@ -140,7 +140,7 @@ def _load() -> Tracer:
         if error.is_permission:
             raise
         load().close()  # raises what is not for the generator's sake
-        raise SurroundingsError(
+        raise HostError(
             "this kernel does not take the program that makes up operations (needs Linux 5.17): "
             "cause a slow one in place of --fire, or use aod collect"
         ) from error
@@ -165,9 +165,7 @@ async def _through_ring(tracer: Tracer, operations: Events) -> Events:
             await done.wait()
             watching.cancel()
     except TimeoutError as error:
-        raise SurroundingsError(
-            f"of {operations.size} operations not all came out of the ring"
-        ) from error
+        raise HostError(f"of {operations.size} operations not all came out of the ring") from error
     return join(*came)
 
 

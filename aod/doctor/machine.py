@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from aod.doctor.finding import Finding, State, judged
+from aod.doctor.finding import Finding, Severity, judged
 from aod.host import mounts as mount_table
 from aod.host.capabilities import PROBES, PROC_STATUS
 from aod.host.mounts import Mount, cifs_mounts
@@ -27,7 +27,7 @@ def examine() -> Iterator[Finding]:
     """Yield what there is to say of the machine."""
     release, found = os.uname().release, module.look()
     yield rights()
-    yield Finding(State.OK, "kernel", f"Linux {release}, libbpf {libbpf_version()}")
+    yield Finding(Severity.OK, "kernel", f"Linux {release}, libbpf {libbpf_version()}")
     yield types(release, found)
     yield lockdown(_read(LOCKDOWN))
     yield kprobes(needs.missing_kprobes(), _read(KPROBES_SWITCH))
@@ -46,17 +46,21 @@ def types(
 ) -> Finding:
     """Judge where the layouts of the kernel's structs are to be had."""
     if lacking := needs.missing_types(btf):
-        return Finding(State.PROBLEM, "types", lacking)
+        return Finding(Severity.PROBLEM, "types", lacking)
     if module_btf.exists():
-        return Finding(State.OK, "types", "BTF of the kernel and of the module cifs")
+        return Finding(Severity.OK, "types", "BTF of the kernel and of the module cifs")
     if shipped := shipped_btf(release):
-        return Finding(State.OK, "types", f"BTF of the kernel, and of cifs as shipped: {shipped}")
+        return Finding(
+            Severity.OK, "types", f"BTF of the kernel, and of cifs as shipped: {shipped}"
+        )
     if not found:
-        return Finding(State.OK, "types", "BTF of the kernel; that of cifs comes with the module")
+        return Finding(
+            Severity.OK, "types", "BTF of the kernel; that of cifs comes with the module"
+        )
     if found.users is None:
-        return Finding(State.OK, "types", "BTF of the kernel, in which cifs is built in")
+        return Finding(Severity.OK, "types", "BTF of the kernel, in which cifs is built in")
     return Finding(
-        State.WARNING,
+        Severity.WARNING,
         "types",
         f"BTF of the kernel, but not of cifs: {module_btf} is missing (less is seen; take a "
         "kernel with CONFIG_DEBUG_INFO_BTF_MODULES=y)",
@@ -68,13 +72,13 @@ def lockdown(text: str) -> Finding:
     mode = text.partition("[")[2].partition("]")[0]
     if mode == "confidentiality":
         return Finding(
-            State.PROBLEM,
+            Severity.PROBLEM,
             "lockdown",
             "confidentiality: forbids kprobes, and BPF programs to read the kernel's memory "
             "(boot with lockdown=integrity or none)",
         )
     return Finding(
-        State.OK, "lockdown", f"{mode or 'not in this kernel'}: forbids nothing of aod's"
+        Severity.OK, "lockdown", f"{mode or 'not in this kernel'}: forbids nothing of aod's"
     )
 
 
@@ -88,9 +92,9 @@ def kprobes(lacking: str, switch: str) -> Finding:
 def cifs(found: Module | None, release: str, modules: Path = MODULES) -> Finding:
     """Judge whether the SMB client is there, or could be; nothing is loaded."""
     if found and found.users is None:
-        return Finding(State.OK, "cifs", "built into the kernel")
+        return Finding(Severity.OK, "cifs", "built into the kernel")
     if found:
-        return Finding(State.OK, "cifs", f"loaded, used {found.users} times")
+        return Finding(Severity.OK, "cifs", f"loaded, used {found.users} times")
     if file := _module_file(modules / release):
         advice = f"is not loaded: modprobe cifs, or mount a share ({file} is there)"
     else:
@@ -98,14 +102,16 @@ def cifs(found: Module | None, release: str, modules: Path = MODULES) -> Finding
             f"is not loaded, and {modules / release} has none (install the modules of this "
             f"kernel, on Ubuntu linux-modules-extra-{release})"
         )
-    return Finding(State.PROBLEM, "cifs", advice)
+    return Finding(Severity.PROBLEM, "cifs", advice)
 
 
 def mounts(table: Iterable[Mount]) -> Iterator[Finding]:
     """Yield each SMB mount with its dialect; a mount point is never touched."""
     found = cifs_mounts(table)
     if not found:
-        yield Finding(State.NOTE, "mount", "no SMB share is mounted: there is nothing to see yet")
+        yield Finding(
+            Severity.NOTE, "mount", "no SMB share is mounted: there is nothing to see yet"
+        )
     for mount in found:
         yield _mount(mount)
 
@@ -114,8 +120,8 @@ def _mount(mount: Mount) -> Finding:
     place = f"{mount.mount_point}: {mount.source}"
     if mount.dialect == SMB1:
         text = f"{place} speaks SMB1 and is not seen (mount it with vers=2.1 or later)"
-        return Finding(State.WARNING, "mount", text)
-    return Finding(State.OK, "mount", f"{place}, SMB {mount.dialect or 'of unknown dialect'}")
+        return Finding(Severity.WARNING, "mount", text)
+    return Finding(Severity.OK, "mount", f"{place}, SMB {mount.dialect or 'of unknown dialect'}")
 
 
 def _module_file(folder: Path) -> str:

@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
 from aod import text
-from aod.doctor.finding import Finding, State
+from aod.doctor.finding import Finding, Severity
 from aod.errors import TracerError
 from aod.events import Kind
 from aod.smb.filter import Filter
 from aod.smb.probes import CREDITS, LADDER
-from aod.tracer import probing
+from aod.tracer import probe_states
 from aod.tracer.ladder import TYPES, climb
-from aod.tracer.probing import Attached, ProbeState, RungInUse
+from aod.tracer.probe_states import Attached, ProbeState, RungInUse
 from aod.tracer.program import Tracer
 
 WANTED = Filter(kinds=frozenset({Kind.CREDIT_WAIT}))
@@ -26,27 +26,27 @@ def examine(hidden: Collection[str] = ()) -> Iterator[Finding]:
     try:
         tracer = climb(WANTED, hidden=hidden)
     except TracerError as error:
-        yield Finding(State.PROBLEM, "rung", str(error))
+        yield Finding(Severity.PROBLEM, "rung", str(error))
         return
     with tracer:
         yield from _unknown(tracer, hidden)
-        yield from findings(probing.describe(tracer))
+        yield from findings(probe_states.describe(tracer))
 
 
 def findings(attached: Attached) -> Iterator[Finding]:
     """Yield what is attached, by this process or by the running service."""
     yield _rung(attached.rung, attached.refusals)
     for refusal in attached.refusals:
-        yield Finding(State.NOTE, "rung", f"not {refusal}")
-    yield Finding(State.OK, "ring", f"{text.size(attached.ring_bytes)} for events")
+        yield Finding(Severity.NOTE, "rung", f"not {refusal}")
+    yield Finding(Severity.OK, "ring", f"{text.size(attached.ring_bytes)} for events")
     for probe in attached.probes:
         yield _probe(probe)
 
 
 def _rung(rung: RungInUse, refusals: Sequence[str]) -> Finding:
     if not refusals:
-        return Finding(State.OK, "rung", f"{rung.number}, the highest: {rung.name}")
-    return Finding(State.WARNING, "rung", f"{rung.number}: {rung.name} ({rung.lacks})")
+        return Finding(Severity.OK, "rung", f"{rung.number}, the highest: {rung.name}")
+    return Finding(Severity.WARNING, "rung", f"{rung.number}: {rung.name} ({rung.lacks})")
 
 
 def _probe(probe: ProbeState) -> Finding:
@@ -55,10 +55,10 @@ def _probe(probe: ProbeState) -> Finding:
         tells += "; attached when an anomaly of type Credits is watched for"
     if probe.missing:
         reason = f"{section} is missing: {tells} ({probe.missing})"
-        return Finding(State.WARNING, "probe", reason)
+        return Finding(Severity.WARNING, "probe", reason)
     if not probe.attached:
-        return Finding(State.NOTE, "probe", f"{section} is not attached: {tells}")
-    return Finding(State.OK, "probe", f"{section}: {tells}")
+        return Finding(Severity.NOTE, "probe", f"{section} is not attached: {tells}")
+    return Finding(Severity.OK, "probe", f"{section}: {tells}")
 
 
 def _unknown(tracer: Tracer, hidden: Collection[str]) -> Iterator[Finding]:
@@ -67,4 +67,4 @@ def _unknown(tracer: Tracer, hidden: Collection[str]) -> Iterator[Finding]:
     functions = {tracer.section(probe).partition("/")[2] for probe in probes}
     known = {TYPES, *functions, *(probe.program for probe in probes)}
     for name in sorted(set(hidden) - known):
-        yield Finding(State.WARNING, "rung", f"--hide {name}: aod uses nothing of that name")
+        yield Finding(Severity.WARNING, "rung", f"--hide {name}: aod uses nothing of that name")

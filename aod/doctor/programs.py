@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from aod import actions
-from aod.doctor.finding import Finding, State
+from aod.doctor.finding import Finding, Severity
 from aod.processes import programs
 from aod.processes.programs import NotRun
 
@@ -13,15 +13,15 @@ def examine(names: Iterable[str] = ()) -> Iterator[Finding]:
     for confining in programs.CONFINING:
         if reason := _lacking(confining):
             text = f"{reason}: no action can run a program (install util-linux)"
-            yield Finding(State.PROBLEM, "actions", text)
+            yield Finding(Severity.PROBLEM, "actions", text)
     for name in names:
         try:
             program = getattr(actions.create(name), "program", None)
         except Exception as error:  # a third party's code: whatever it raises
-            yield Finding(State.PROBLEM, "action", f"{name}: cannot be loaded: {error!r}")
+            yield Finding(Severity.PROBLEM, "action", f"{name}: cannot be loaded: {error!r}")
             continue
         if isinstance(program, str) and (reason := _lacking(program)):
-            yield Finding(State.NOTE, "action", f"{name}: {reason}: skipped")
+            yield Finding(Severity.NOTE, "action", f"{name}: {reason}: skipped")
 
 
 def _lacking(program: str) -> str:

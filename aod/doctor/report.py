@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aod.doctor import machine, probes, service, settings
-from aod.doctor.finding import Finding, State
+from aod.doctor.finding import Finding, Severity
 from aod.text import plural, printable, table
 
 
@@ -38,7 +38,7 @@ class Report:
 
     @property
     def _problems(self) -> int:
-        return sum(each.state is State.PROBLEM for each in self.findings)
+        return sum(each.state is Severity.PROBLEM for each in self.findings)
 
 
 def examine(
@@ -54,11 +54,13 @@ def examine(
     running = service.examine()
     if running is not None and hidden:
         text = "runs; with --hide probes of this command are attached beside its own"
-        running, findings = None, [*findings, Finding(State.NOTE, "service", text)]
+        running, findings = None, [*findings, Finding(Severity.NOTE, "service", text)]
     if running is not None:
         findings += running
-    elif any(each.state is State.PROBLEM for each in findings):
-        findings.append(Finding(State.NOTE, "rung", "no probe was tried, for the problems above"))
+    elif any(each.state is Severity.PROBLEM for each in findings):
+        findings.append(
+            Finding(Severity.NOTE, "rung", "no probe was tried, for the problems above")
+        )
     else:
         findings += probes.examine(hidden)
     findings += settings.examine(config, environ, is_named)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from aod.control import find
 from aod.control.answers import StatusAnswer, TracerAnswer
 from aod.doctor import probes
-from aod.doctor.finding import Finding, State
+from aod.doctor.finding import Finding, Severity
 from aod.errors import ServiceError
 from aod.tracer.ledger import Ledger
 
@@ -19,12 +19,12 @@ def examine() -> Iterator[Finding] | None:
         service = find()
         return _findings(service.status, service.ask(TracerAnswer)) if service else None
     except ServiceError as error:
-        return iter([Finding(State.WARNING, "service", str(error))])
+        return iter([Finding(Severity.WARNING, "service", str(error))])
 
 
 def _findings(status: StatusAnswer, tracer: TracerAnswer) -> Iterator[Finding]:
     text = f"runs as process {status.pid}, bundles in {status.output}: {status.status}"
-    yield Finding(State.WARNING if status.complaints else State.OK, "service", text)
+    yield Finding(Severity.WARNING if status.complaints else Severity.OK, "service", text)
     if attached := tracer.attached():
         yield from probes.findings(attached)
     yield _books(tracer.ledger)
@@ -36,12 +36,14 @@ def _books(ledger: Ledger) -> Finding:
     text = f"{ledger.requests} requests, {ledger.completed} completed, {ledger.open} open"
     off = max(abs(ledger.request_imbalance), abs(ledger.pdu_imbalance))
     if not off:
-        return Finding(State.OK, "ledger", f"closed: {text}")
-    return Finding(State.NOTE, "ledger", f"{text}; {off} not accounted for, or under way just now")
+        return Finding(Severity.OK, "ledger", f"closed: {text}")
+    return Finding(
+        Severity.NOTE, "ledger", f"{text}; {off} not accounted for, or under way just now"
+    )
 
 
 def _losses(lost: Mapping[str, int]) -> Finding:
     told = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
     if told:
-        return Finding(State.WARNING, "lost", f"{told} since the service was started")
-    return Finding(State.OK, "lost", "nothing since the service was started")
+        return Finding(Severity.WARNING, "lost", f"{told} since the service was started")
+    return Finding(Severity.OK, "lost", "nothing since the service was started")

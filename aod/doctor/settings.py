@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aod.config import is_there, load_with_sources
 from aod.doctor import programs
-from aod.doctor.finding import Finding, State
+from aod.doctor.finding import Finding, Severity
 from aod.errors import ConfigError
 
 
@@ -18,17 +18,17 @@ def examine(file: Path, environ: Mapping[str, str], is_named: bool) -> Iterator[
     try:
         if not is_named and not is_there(file):
             text = f"there is no {file} (aod run needs one: copy the shipped config.yaml there)"
-            yield Finding(State.WARNING, "config", text)
+            yield Finding(Severity.WARNING, "config", text)
             yield from programs.examine()
             return
         loaded = load_with_sources(file, environ, guarded=True)
     except ConfigError as error:
         for problem in error.problems:
-            yield Finding(State.PROBLEM, "config", problem)
+            yield Finding(Severity.PROBLEM, "config", problem)
         yield from programs.examine()
         return
-    yield Finding(State.OK, "config", f"{file} is valid")
+    yield Finding(Severity.OK, "config", f"{file} is valid")
     for warning in loaded.warnings():
-        yield Finding(State.WARNING, "config", warning)
-    yield Finding(State.OK, "output", f"bundles can be kept in {loaded.config.aod_output_dir}")
+        yield Finding(Severity.WARNING, "config", warning)
+    yield Finding(Severity.OK, "output", f"bundles can be kept in {loaded.config.aod_output_dir}")
     yield from programs.examine(loaded.config.watcher.actions)

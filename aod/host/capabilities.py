@@ -48,7 +48,7 @@ STACKS = (Capability.SYS_ADMIN, Capability.SYS_PTRACE, Capability.DAC_READ_SEARC
 
 
 @dataclass(frozen=True, slots=True)
-class Rights:
+class CapabilitySets:
     """The sets of one thread, each a mask of 1 << Capability."""
 
     effective: int
@@ -75,12 +75,12 @@ def mask(capabilities: Collection[Capability]) -> int:
     return sum(1 << each for each in set(capabilities))
 
 
-def rights(proc_status: Path = PROC_STATUS) -> Rights:
+def capability_sets(proc_status: Path = PROC_STATUS) -> CapabilitySets:
     """Return the sets of this process' first thread; reads a file."""
     lines = proc_status.read_text(encoding="ascii").splitlines()
     sets = {key: value for key, _, value in (line.partition(":\t") for line in lines)}
     keys = ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")
-    return Rights(*(int(sets[key], 16) for key in keys))
+    return CapabilitySets(*(int(sets[key], 16) for key in keys))
 
 
 def lower(kept: Collection[Capability], effective: Collection[Capability] = ()) -> None:

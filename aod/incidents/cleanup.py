@@ -7,12 +7,12 @@ import time
 from aod import redact
 from aod.bundle import Clean, OutputDirectory, recover
 from aod.bundle.manifest import Manifest
-from aod.bundle.retention import Cleanup, Limits
+from aod.bundle.retention import Limits, Retention
 from aod.config import Config
 from aod.report.summary import render
 from aod.runtime.audit import Audit, part_of
-from aod.runtime.counts import Tally
-from aod.runtime.supervisor import Pulse
+from aod.runtime.counts import ServiceCounts
+from aod.runtime.supervisor import Progress
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +49,14 @@ class CleanUp:
         output: OutputDirectory,
         leftovers: Leftovers,
         audit: Audit,
-        tally: Tally,
+        service_counts: ServiceCounts,
     ) -> None:
         self._output = output
         self._leftovers = leftovers
         self._audit = audit
-        self._tally = tally
+        self._service_counts = service_counts
         self._interval_s = config.cleanup.cleanup_interval_sec
-        self._retention = Cleanup(output, limits(config), self._record)
+        self._retention = Retention(output, limits(config), self._record)
 
     def change_config(self, config: Config) -> None:
         """Go by another config from the next run on."""
@@ -64,11 +64,11 @@ class CleanUp:
         self._retention.limits = limits(config)
         self._leftovers.change_config(config)
 
-    async def run(self, pulse: Pulse) -> None:
+    async def run(self, progress: Progress) -> None:
         """Clean up each interval until cancelled; a disk that refuses is no failure."""
         while True:
             try:
-                with pulse.busy():
+                with progress.busy():
                     await asyncio.to_thread(self._clean_up)
             except OSError as error:
                 log.error("cleanup failed, tried again later: %s", error)
@@ -80,7 +80,7 @@ class CleanUp:
         self._retention.sweep(time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
 
     def _record(self, event: str, /, **facts: str | int) -> None:
-        self._tally.deleted += 1
+        self._service_counts.deleted += 1
         self._audit.record(event, **facts)
 
 

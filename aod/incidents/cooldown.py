@@ -39,7 +39,7 @@ class Cooldown:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class SavedCooldowns:
     """What has to survive a restart; times in CLOCK_MONOTONIC nanoseconds but those of Suppressed.
 
     `opened_ns` has when bundles were opened.
@@ -93,12 +93,12 @@ class Cooldowns:
         """What was held back since the last bundle; copies."""
         return tuple(replace(held) for held in self._suppressed.values())
 
-    def snapshot(self) -> Snapshot:
+    def saved(self) -> SavedCooldowns:
         """Return what has to survive a restart; a copy."""
         cooldowns = {key: replace(cooldown) for key, cooldown in self._cooldowns.items()}
-        return Snapshot(cooldowns, tuple(self._opened_ns), self.held_back)
+        return SavedCooldowns(cooldowns, tuple(self._opened_ns), self.held_back)
 
-    def restore(self, snapshot: Snapshot, now_ns: int) -> None:
+    def restore(self, saved: SavedCooldowns, now_ns: int) -> None:
         """Take over what an earlier service knew, times in this one's clock.
 
         No cooldown has more left than its whole length, and no bundle was opened later than
@@ -106,10 +106,10 @@ class Cooldowns:
         """
         self._cooldowns = {
             key: replace(each, until_ns=min(each.until_ns, now_ns + each.length_ns))
-            for key, each in snapshot.cooldowns.items()
+            for key, each in saved.cooldowns.items()
         }
-        self._opened_ns = [min(opened_ns, now_ns) for opened_ns in snapshot.opened_ns]
-        self._suppressed = {held.name: replace(held) for held in snapshot.suppressed}
+        self._opened_ns = [min(opened_ns, now_ns) for opened_ns in saved.opened_ns]
+        self._suppressed = {held.name: replace(held) for held in saved.suppressed}
 
     def change_limits(self, max_cooldown_ns: int, max_per_hour: int) -> None:
         """Hold to other limits from now on; what runs goes on."""

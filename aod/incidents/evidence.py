@@ -107,13 +107,13 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Description:
     anomaly: Anomaly
     repeats: int
     words: manifest.Anomaly
 
 
-class Account:
+class DescribedAnomalies:
     """The anomalies of one incident in words: only what is new or has changed is described.
 
     So is what had an id without a name: a share that reconnects is known only later.
@@ -122,7 +122,7 @@ class Account:
     def __init__(self, evidence: Evidence, config: Config) -> None:
         self._evidence = evidence
         self._sections = config.guardian.anomalies
-        self._told: dict[str, _Told] = {}
+        self._told: dict[str, _Description] = {}
 
     def describe(self, anomaly: Anomaly, repeats: int) -> manifest.Anomaly:
         """Return one of its anomalies in words; blocks."""
@@ -135,7 +135,7 @@ class Account:
             known.words.usual_latency_ns if known else self._evidence.usual_latency_ns(anomaly)
         )
         words = self._evidence.describe(anomaly, repeats, self._limits(anomaly.name), usual_ns)
-        self._told[anomaly.name] = _Told(anomaly, repeats, words)
+        self._told[anomaly.name] = _Description(anomaly, repeats, words)
         return words
 
     def _limits(self, name: str) -> Mapping[str, object]:

@@ -9,14 +9,14 @@ from dataclasses import asdict, replace
 from aod import actions, redact
 from aod.actions.action import Action, ActionResult, Span
 from aod.actions.runner import Runner
-from aod.bundle import SUMMARY, Bundle, OutputDirectory, Room, manifest
+from aod.bundle import SUMMARY, Bundle, Grant, OutputDirectory, manifest
 from aod.bundle.manifest import Manifest
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly
 from aod.events import join
 from aod.incidents import notices
 from aod.incidents.cooldown import Suppressed
-from aod.incidents.evidence import Account, Evidence, wall_offset_ns
+from aod.incidents.evidence import DescribedAnomalies, Evidence, wall_offset_ns
 from aod.incidents.notices import Notice, Outcome
 from aod.report.summary import render
 
@@ -56,7 +56,7 @@ class Incident:
         self._config = config
         self._runner = runner
         self._evidence = evidence
-        self._account = Account(evidence, config)
+        self._descriptions = DescribedAnomalies(evidence, config)
         self._cleaner = redact.make(redact=config.redact)
         self.suppressed = tuple(suppressed)
         self._anomalies = {first.name: first}
@@ -185,7 +185,7 @@ class Incident:
 
     def _choose(self, name: str) -> Action | None:
         """Return the action, or None with the reason as its result."""
-        if name not in self._room.actions:
+        if name not in self._grant.actions:
             self._note(name, "skipped", "the disk has no room for it")
             return None
         try:
@@ -221,14 +221,14 @@ class Incident:
         output.follow()
         self._opened = bundle = Bundle.create(output, self.first.timestamp)
         try:
-            self._room = self._reserve(bundle, output)
+            self._grant = self._reserve(bundle, output)
             self._write_manifest()
         except BaseException:
             self._opened = None
             bundle.discard()
             raise
 
-    def _reserve(self, bundle: Bundle, output: OutputDirectory) -> Room:
+    def _reserve(self, bundle: Bundle, output: OutputDirectory) -> Grant:
         """Reserve room for all actions that may run: any anomaly may join."""
         cap_bytes = int(self._config.watcher.action_max_mb * MIB)
         caps = dict.fromkeys(self._config.watcher.actions, cap_bytes)
@@ -249,13 +249,15 @@ class Incident:
             timestamp=self._bundle.timestamp,
             suppressed_since_last=tuple(held_back.described() for held_back in self.suppressed),
             actions=dict(self._results),
-            disk=self._room.described(),
+            disk=self._grant.described(),
             wall_minus_monotonic_ns=wall_offset_ns(self.first),
             config=self._config.kept(),
         )
 
     def _described(self) -> list[manifest.Anomaly]:
-        return [self._account.describe(each, self._repeats[each.name]) for each in self.anomalies]
+        return [
+            self._descriptions.describe(each, self._repeats[each.name]) for each in self.anomalies
+        ]
 
     def _notice(self, outcome: Outcome, bundle: str, reason: str) -> Notice:
         with self._writing:
@@ -270,7 +272,7 @@ class Incident:
         with self._writing, self._bundle as bundle:
             whole, self._told = self._manifest("sealed"), None
             self._told = last = bundle.clean(whole, self._cleaner.bundle)
-            if self._room.has_events:
+            if self._grant.has_events:
                 operations = [each for anomaly in last.anomalies for each in anomaly.events]
                 events = join(*(anomaly.events for anomaly in self.anomalies))
                 bundle.write_events(self._cleaner.events(events), operations)

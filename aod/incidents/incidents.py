@@ -14,10 +14,10 @@ from aod.incidents.cooldown import Cooldowns, Suppressed
 from aod.incidents.evidence import Evidence
 from aod.incidents.incident import Incident
 from aod.incidents.notices import Outcome, Recipient, opened
-from aod.incidents.outcomes import Outcomes
-from aod.runtime.counts import Tally
+from aod.incidents.waiters import BundleWaiters
+from aod.runtime.counts import ServiceCounts
 from aod.runtime.journal import BUNDLE, INCIDENT, entry
-from aod.runtime.queue import Channel
+from aod.runtime.queue import Queue
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ def make_cooldowns(config: Config) -> Cooldowns:
 class Incidents:
     """Opens an incident for an anomaly, lets others join it, and keeps the peace after it.
 
-    `cooldowns` and `tally` may have been kept from an earlier run; `spawn` runs each incident;
-    `recipient` is sent how each ended.
+    `cooldowns` and `service_counts` may have been kept from an earlier run; `spawn` runs each
+    incident; `recipient` is sent how each ended.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class Incidents:
         evidence: Evidence,
         recipient: Recipient,
         cooldowns: Cooldowns,
-        tally: Tally,
+        service_counts: ServiceCounts,
         spawn: Spawn,
-        outcomes: Outcomes,
+        waiters: BundleWaiters,
     ) -> None:
         self._config = config
         self._output = output
@@ -58,21 +58,21 @@ class Incidents:
         self._evidence = evidence
         self._recipient = recipient
         self._cooldowns = cooldowns
-        self._tally = tally
+        self._service_counts = service_counts
         self._spawn = spawn
-        self.outcomes = outcomes
+        self.waiters = waiters
         """Where those who asked for a bundle wait for it."""
         self._collecting: Incident | None = None
         self._unsealed: set[asyncio.Task[None]] = set()
         self._grace_s: float | None = None
 
-    async def run(self, anomalies: Channel[Anomaly]) -> None:
+    async def run(self, anomalies: Queue[Anomaly]) -> None:
         """Handle anomalies until the channel is closed and every incident is sealed."""
         async for anomaly in anomalies:
             try:
                 self._take(anomaly)
             finally:
-                self.outcomes.refused(anomaly)
+                self.waiters.refused(anomaly)
         if self._unsealed:
             await asyncio.wait(self._unsealed)
         for held_back in self._cooldowns.held_back:
@@ -97,11 +97,11 @@ class Incidents:
 
     def _take(self, anomaly: Anomaly) -> None:
         if self._collecting and self._collecting.join(anomaly):
-            self.outcomes.taken(anomaly, self._collecting)
+            self.waiters.taken(anomaly, self._collecting)
             return
         objection = self._cooldowns.admit(anomaly, time.monotonic_ns())
         if objection:
-            self._tally.suppressed[anomaly.name] += 1
+            self._service_counts.suppressed[anomaly.name] += 1
             log.debug("anomaly held back name=%s: %s", anomaly.key, objection)
             return
         incident = Incident(
@@ -117,8 +117,8 @@ class Incidents:
         self._collecting = incident
         self._unsealed.add(task)
         task.add_done_callback(self._unsealed.discard)
-        self._tally.incidents[anomaly.name] += 1
-        self.outcomes.taken(anomaly, incident)
+        self._service_counts.incidents[anomaly.name] += 1
+        self.waiters.taken(anomaly, incident)
         log.info(
             "incident opened anomaly=%s count=%d emergency=%s",
             anomaly.name,
@@ -145,9 +145,9 @@ class Incidents:
         except Exception as error:  # the boundary of an incident
             await self._leave(incident, error)
             return
-        self._tally.bundles["sealed"] += 1
-        self._tally.last_bundle = name
-        self.outcomes.sealed(incident, name)
+        self._service_counts.bundles["sealed"] += 1
+        self._service_counts.last_bundle = name
+        self.waiters.sealed(incident, name)
         told = await self._tell(incident, "sealed", name)
         log.info("bundle sealed file=%s", self._output.path / name, extra=told)
 
@@ -166,8 +166,8 @@ class Incidents:
 
     async def _give_up(self, incident: Incident, error: Exception) -> None:
         """Count what could not be opened: the next bundle tells of it."""
-        self._tally.bundles["not opened"] += 1
-        self.outcomes.failed(incident, f"bundle not opened: {error}")
+        self._service_counts.bundles["not opened"] += 1
+        self.waiters.failed(incident, f"bundle not opened: {error}")
         told = await self._tell(incident, "not opened", "", str(error))
         is_expected = isinstance(error, OSError)
         log.error(
@@ -181,8 +181,8 @@ class Incidents:
 
     async def _leave(self, incident: Incident, error: Exception) -> None:
         """Leave to the clean-up what could not be sealed, and count what is lost with its place."""
-        self._tally.bundles["not sealed"] += 1
-        self.outcomes.failed(incident, f"bundle not sealed: {error}")
+        self._service_counts.bundles["not sealed"] += 1
+        self.waiters.failed(incident, f"bundle not sealed: {error}")
         is_lost = isinstance(error, FileNotFoundError)
         told = await self._tell(
             incident, "not sealed", "" if is_lost else incident.name, str(error)

@@ -35,7 +35,7 @@ class Worst:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class NotifiedAnomaly:
     """What is told of an anomaly; the shares by how often they occur."""
 
     name: str
@@ -61,7 +61,7 @@ class Notice:
     host: str
     raised: str
     sentence: str
-    anomalies: tuple[Told, ...]
+    anomalies: tuple[NotifiedAnomaly, ...]
 
     def as_dict(self) -> dict[str, object]:
         """Return it as JSON can hold it."""
@@ -135,9 +135,9 @@ def _worst(operation: np.void | None) -> Fields:
     }
 
 
-def _told(anomaly: manifest.Anomaly) -> Told:
+def _told(anomaly: manifest.Anomaly) -> NotifiedAnomaly:
     shares = Counter(share for each in anomaly.events if (share := _share(each)))
-    return Told(
+    return NotifiedAnomaly(
         name=anomaly.name,
         type=anomaly.anomaly,
         count=anomaly.count,

@@ -13,7 +13,7 @@ from aod.incidents.notices import Notice
 from aod.processes.children import Audit, Children
 from aod.processes.command import STDERR_KEPT_BYTES, Command, Ending
 from aod.processes.programs import NotRun, find
-from aod.runtime.queue import Channel
+from aod.runtime.queue import Queue
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Notify:
         self.deadline_s = DEADLINE_S
         self._children = children
         self._audit = audit
-        self._waiting = Channel[Notice](MAX_WAITING)
+        self._waiting = Queue[Notice](MAX_WAITING)
 
     @property
     def dropped(self) -> int:

@@ -17,10 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from aod.host import directories as private
 from aod.host import files
-from aod.incidents.cooldown import Cooldown, Cooldowns, Snapshot
-from aod.runtime.counts import Tally
+from aod.incidents.cooldown import Cooldown, Cooldowns, SavedCooldowns
+from aod.runtime.counts import ServiceCounts
 from aod.runtime.interval import Interval
-from aod.runtime.supervisor import Pulse
+from aod.runtime.supervisor import Progress
 
 log = logging.getLogger(__name__)
 
@@ -64,15 +64,16 @@ class State:
     """What the service knows of its own past."""
 
     moment: Moment
-    cooldowns: Snapshot = field(default_factory=Snapshot)
-    tally: Tally = field(default_factory=Tally)
+    cooldowns: SavedCooldowns = field(default_factory=SavedCooldowns)
+    tally: ServiceCounts = field(default_factory=ServiceCounts)
+    """Named so in the files of 0.1.0."""
     format: int = FORMAT
 
     def at(self, now: Moment) -> "State":
         """Return the same at another moment, with times in the clocks of `now`."""
         later_ns = self.moment.later_ns(now)
         if later_ns is None:
-            kept = Snapshot(suppressed=self.cooldowns.suppressed)
+            kept = SavedCooldowns(suppressed=self.cooldowns.suppressed)
         else:
             kept = _moved(self.cooldowns, later_ns)
         return replace(self, moment=now, cooldowns=kept)
@@ -120,9 +121,9 @@ class StateDirectory:
             os.replace(FILE, DAMAGED, src_dir_fd=self.fd, dst_dir_fd=self.fd)
         return State(now)
 
-    def save(self, cooldowns: Snapshot, tally: Tally) -> None:
+    def save(self, cooldowns: SavedCooldowns, service_counts: ServiceCounts) -> None:
         """Keep it; raises OSError, and what was kept before stays."""
-        state = State(Moment.now(), cooldowns, tally)
+        state = State(Moment.now(), cooldowns, service_counts)
         files.write_atomic(FILE, _ADAPTER.dump_json(state, indent=1), self.fd)
 
 
@@ -150,25 +151,25 @@ def parse(data: bytes) -> State:
     return state
 
 
-def _moved(snapshot: Snapshot, later_ns: int) -> Snapshot:
+def _moved(saved: SavedCooldowns, later_ns: int) -> SavedCooldowns:
     cooldowns = {
         key: Cooldown(each.until_ns + later_ns, each.length_ns, each.repeated)
-        for key, each in snapshot.cooldowns.items()
+        for key, each in saved.cooldowns.items()
     }
-    opened_ns = tuple(opened_ns + later_ns for opened_ns in snapshot.opened_ns)
-    return replace(snapshot, cooldowns=cooldowns, opened_ns=opened_ns)
+    opened_ns = tuple(opened_ns + later_ns for opened_ns in saved.opened_ns)
+    return replace(saved, cooldowns=cooldowns, opened_ns=opened_ns)
 
 
-class Keeper:
+class StateFile:
     """Keeps cooldowns and counts in the state file; without a directory it does nothing."""
 
     def __init__(
-        self, directory: StateDirectory | None, cooldowns: Cooldowns, tally: Tally
+        self, directory: StateDirectory | None, cooldowns: Cooldowns, service_counts: ServiceCounts
     ) -> None:
         self._directory = directory
         self._cooldowns = cooldowns
-        self._tally = tally
-        self._kept: tuple[Snapshot, Tally] | None = None
+        self._service_counts = service_counts
+        self._kept: tuple[SavedCooldowns, ServiceCounts] | None = None
         self._is_refused = False
 
     async def recall(self) -> None:
@@ -176,19 +177,19 @@ class Keeper:
         if self._directory:
             state = await asyncio.to_thread(self._directory.load)
             self._cooldowns.restore(state.cooldowns, state.moment.monotonic_ns)
-            self._tally.add(state.tally)
+            self._service_counts.add(state.tally)
 
-    async def run(self, interval: Interval, pulse: Pulse) -> None:
+    async def run(self, interval: Interval, progress: Progress) -> None:
         """Keep it each interval, until cancelled."""
         while True:
             await interval.rest()
-            with pulse.busy():
+            with progress.busy():
                 await self.keep()
 
     async def keep(self) -> None:
         """Write the file when something has changed. A refusal is logged once."""
         # Copied here and not in the thread: what is copied belongs to the loop.
-        present = (self._cooldowns.snapshot(), deepcopy(self._tally))
+        present = (self._cooldowns.saved(), deepcopy(self._service_counts))
         if not self._directory or present == self._kept:
             return
         try:

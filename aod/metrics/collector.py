@@ -17,10 +17,10 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from aod.activity.totals import OTHERS, Labels, Total, Totals
-from aod.errors import SurroundingsError
+from aod.errors import HostError
 from aod.events import BUCKETS
 from aod.metrics.reading import Readings
-from aod.runtime.counts import Tally
+from aod.runtime.counts import ServiceCounts
 from aod.smb import Command
 from aod.tracer.ledger import Ledger
 
@@ -59,11 +59,11 @@ class Exposition:
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return the metrics and their content type, as an Accept header asks for it.
 
-        One at a time: raises SurroundingsError when another one takes too long.
+        One at a time: raises HostError when another one takes too long.
         """
         encode, content_type = _encoder(accept)
         if not self._rendering.acquire(timeout=WAIT_S):
-            raise SurroundingsError("the metrics are still being read for somebody else")
+            raise HostError("the metrics are still being read for somebody else")
         try:
             return encode(self._registry), content_type
         finally:
@@ -79,7 +79,7 @@ class Exposition:
         )
         yield from _of_operations(totals)
         yield from _of_ledger(reading.ledger, reading.lost)
-        yield from _of_tally(reading.tally, reading.anomalies)
+        yield from _of_tally(reading.service_counts, reading.anomalies)
         yield _gauge(
             "aod_tracer_rung",
             "Rung of the ladder that is in use, 1 is the best; 0 while cifs is not loaded.",
@@ -163,28 +163,33 @@ def _of_ledger(ledger: Ledger, lost: Mapping[str, int]) -> Iterator[Metric]:
     )
 
 
-def _of_tally(tally: Tally, anomalies: Collection[str]) -> Iterator[Metric]:
+def _of_tally(service_counts: ServiceCounts, anomalies: Collection[str]) -> Iterator[Metric]:
     # From the first moment with 0, as increase() does not see a counter's first value.
     nothing = dict.fromkeys(anomalies, 0)
     for name, told, label, counts in (
-        ("incidents", "Incidents that were opened.", "anomaly", nothing | dict(tally.incidents)),
+        (
+            "incidents",
+            "Incidents that were opened.",
+            "anomaly",
+            nothing | dict(service_counts.incidents),
+        ),
         (
             "suppressed",
             "Anomalies that were counted only, in a cooldown or over the limit per hour.",
             "anomaly",
-            nothing | dict(tally.suppressed),
+            nothing | dict(service_counts.suppressed),
         ),
         (
             "bundles",
             "Bundles by how they ended.",
             "outcome",
-            dict.fromkeys(OUTCOMES, 0) | dict(tally.bundles),
+            dict.fromkeys(OUTCOMES, 0) | dict(service_counts.bundles),
         ),
         (
             "component_restarts",
             "Parts of aod that failed and were started again.",
             "component",
-            dict(tally.restarts),
+            dict(service_counts.restarts),
         ),
     ):
         samples = (((value,), count) for value, count in counts.items())
@@ -193,9 +198,9 @@ def _of_tally(tally: Tally, anomalies: Collection[str]) -> Iterator[Metric]:
         "aod_bundles_deleted",
         "Bundles that the clean-up deleted.",
         (),
-        [((), tally.deleted)],
+        [((), service_counts.deleted)],
     )
-    if match := _BUNDLE.match(tally.last_bundle):
+    if match := _BUNDLE.match(service_counts.last_bundle):
         yield _gauge(
             "aod_last_bundle_timestamp_seconds",
             "When the anomaly of the last bundle was raised, in seconds since the epoch.",

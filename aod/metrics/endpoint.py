@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from aod.errors import AodError, SurroundingsError
+from aod.errors import AodError, HostError
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +39,13 @@ class Endpoint:
         """The port that it listens on, 0 before it does."""
 
     async def run(self) -> None:
-        """Serve until cancelled; raises SurroundingsError when the address cannot be had."""
+        """Serve until cancelled; raises HostError when the address cannot be had."""
         try:
             server = await asyncio.start_server(
                 self._converse, self._host, self._port, limit=MAX_HEAD_BYTES, backlog=BACKLOG
             )
         except OSError as error:
-            raise SurroundingsError(
+            raise HostError(
                 f"cannot serve metrics on {self._host} port {self._port}: {error.strerror} "
                 "(stop what listens there, or change metrics.listen)"
             ) from error

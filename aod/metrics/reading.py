@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aod.activity.samples import Sample
-from aod.runtime.counts import Tally
+from aod.runtime.counts import ServiceCounts
 from aod.tracer.ledger import Ledger
 
 
@@ -20,7 +20,7 @@ class Reading:
     sample: Sample
     ledger: Ledger
     lost: Mapping[str, int]
-    tally: Tally
+    service_counts: ServiceCounts
     anomalies: Collection[str]
     rung: int = 0
     probes: int = 0

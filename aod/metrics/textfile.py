@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from aod.errors import AodError, SurroundingsError
+from aod.errors import AodError, HostError
 from aod.host import mounts
 from aod.host.paths import open_through, share_problems
 
@@ -91,10 +91,10 @@ class Textfile:
     def _directory(self) -> Iterator[int]:
         """Open the file's directory from the root down, without following a link."""
         if problems := share_problems(self._path.parent, mounts.read()):
-            raise SurroundingsError(problems[0])
+            raise HostError(problems[0])
         with contextlib.ExitStack() as opened:
             yield open_through(self._path.parent, _refuse, opened)
 
 
 def _refuse(name: str, fd: int) -> PurePosixPath | None:
-    raise SurroundingsError(f"{name} is a link or no directory (name the directory itself)")
+    raise HostError(f"{name} is a link or no directory (name the directory itself)")

@@ -73,14 +73,14 @@ def confined(
         *LIMITS,
         find("setpriv"),
         *("--pdeathsig", "KILL"),
-        *_rights(capabilities.rights(), needed),
+        *_restrictions(capabilities.capability_sets(), needed),
         "--",
         find(program),
         *arguments,
     ]
 
 
-def _rights(own: capabilities.Rights, needed: Collection[Capability]) -> list[str]:
+def _restrictions(own: capabilities.CapabilitySets, needed: Collection[Capability]) -> list[str]:
     """Return what tells setpriv to take away all but `needed`."""
     if os.geteuid() != 0:
         # Its own file capabilities stay a program's; of ours it gets what is ambient.

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from aod import text
-from aod.activity.snapshot import Activity, Snapshot
+from aod.activity.activities import Activities, Activity
 from aod.smb.paths import share_path
 
 if TYPE_CHECKING:
@@ -16,32 +16,32 @@ COLUMNS = (
 )
 
 
-def as_json(snapshot: Snapshot) -> str:
+def as_json(activities: Activities) -> str:
     """Return a JSON object on one line."""
-    interval_s = snapshot.interval_s
+    interval_s = activities.interval_s
     told = {
-        "time": snapshot.time,
+        "time": activities.time,
         "interval_s": round(interval_s, 6),
-        "activities": [_plain(each, interval_s) for each in snapshot.activities],
-        "total": _plain(snapshot.total, interval_s),
+        "activities": [_plain(each, interval_s) for each in activities.activities],
+        "total": _plain(activities.total, interval_s),
     }
     return json.dumps(told)
 
 
-def as_text(snapshot: Snapshot) -> str:
+def as_text(activities: Activities) -> str:
     """Return lines of text that end with an empty one."""
-    return "\n".join([_title(snapshot), *text.table(COLUMNS, _rows(snapshot)), ""])
+    return "\n".join([_title(activities), *text.table(COLUMNS, _rows(activities)), ""])
 
 
-def as_table(snapshot: Snapshot, room: int) -> "Table":
+def as_table(activities: Activities, room: int) -> "Table":
     """Return the table with as many rows as there is room for, the total always."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=_title(snapshot), title_justify="left", show_footer=False)
+    table = Table(title=_title(activities), title_justify="left", show_footer=False)
     for name in COLUMNS:
         table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left")
-    *rows, last = _rows(snapshot)
+    *rows, last = _rows(activities)
     for row in rows[:room]:
         table.add_row(*map(Text, row))
     if len(rows) > room:
@@ -51,14 +51,14 @@ def as_table(snapshot: Snapshot, room: int) -> "Table":
     return table
 
 
-def _title(snapshot: Snapshot) -> str:
-    return f"{snapshot.time[:19].replace('T', ' ')} UTC, {snapshot.interval_s:.1f} s"
+def _title(activities: Activities) -> str:
+    return f"{activities.time[:19].replace('T', ' ')} UTC, {activities.interval_s:.1f} s"
 
 
-def _rows(snapshot: Snapshot) -> list[list[str]]:
+def _rows(activities: Activities) -> list[list[str]]:
     """Return the cells of each line, the total last."""
-    lines = [*snapshot.activities, snapshot.total]
-    return [_row(each, snapshot.interval_s) for each in lines]
+    lines = [*activities.activities, activities.total]
+    return [_row(each, activities.interval_s) for each in lines]
 
 
 def _row(activity: Activity, interval_s: float) -> list[str]:

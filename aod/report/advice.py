@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from aod import text
 from aod.bundle.manifest import Manifest, Operation
 from aod.report import connections
-from aod.report.evidence import Evidence, evidence, time_spent
+from aod.report.evidence import SortedOperations, evidence, time_spent
 from aod.report.statuses import MEANINGS
 
 MOST = 0.5
@@ -19,7 +19,7 @@ def advise(manifest: Manifest) -> list[str]:
     return [line for rule in RULES for line in rule(found)] or [_start(found)]
 
 
-def _hanging(found: Evidence) -> list[str]:
+def _hanging(found: SortedOperations) -> list[str]:
     if not found.hung:
         return []
     pended = _flagged(found.hung, "pended")
@@ -53,7 +53,7 @@ def _hanging(found: Evidence) -> list[str]:
     return lines
 
 
-def _waiting(found: Evidence) -> list[str]:
+def _waiting(found: SortedOperations) -> list[str]:
     part, share = max(time_spent(found.slow).items(), key=lambda item: item[1])
     if not found.slow or share < MOST:
         return []
@@ -79,7 +79,7 @@ def _waiting(found: Evidence) -> list[str]:
     ]
 
 
-def _pended(found: Evidence) -> list[str]:
+def _pended(found: SortedOperations) -> list[str]:
     count = _flagged(found.slow, "pended")
     if 2 * count < len(found.slow) or not count:
         return []  # a few are everyday life, and say nothing of the others
@@ -97,7 +97,7 @@ def _pended(found: Evidence) -> list[str]:
     return lines
 
 
-def _encrypted(found: Evidence) -> list[str]:
+def _encrypted(found: SortedOperations) -> list[str]:
     operations = [*found.hung, *found.slow, *found.failed]
     count = _flagged(operations, "encrypted")
     if not count or "tcpdump" not in found.actions:
@@ -108,7 +108,7 @@ def _encrypted(found: Evidence) -> list[str]:
     ]
 
 
-def _writeback(found: Evidence) -> list[str]:
+def _writeback(found: SortedOperations) -> list[str]:
     count = _flagged(found.slow, "writeback")
     if not count:
         return []
@@ -118,7 +118,7 @@ def _writeback(found: Evidence) -> list[str]:
     ]
 
 
-def _where(found: Evidence) -> list[str]:
+def _where(found: SortedOperations) -> list[str]:
     # A refusal tells of a file's permissions, not of the way to its server.
     given_up = [each for each in found.failed if each.kind != "completed"]
     affected = [*found.hung, *found.slow, *given_up]
@@ -139,7 +139,7 @@ def _where(found: Evidence) -> list[str]:
     return []
 
 
-def _who(found: Evidence) -> list[str]:
+def _who(found: SortedOperations) -> list[str]:
     processes = {(each.pid, each.comm) for each in found.slow if each.pid}
     if len(found.slow) < 2 or not processes:
         return []
@@ -152,7 +152,7 @@ def _who(found: Evidence) -> list[str]:
     return [f"{len(processes)} processes are slow: the cause is not one application alone."]
 
 
-def _statuses(found: Evidence) -> list[str]:
+def _statuses(found: SortedOperations) -> list[str]:
     counts = Counter(operation.status for operation in found.failed)
     lines: dict[str, str] = {}
     for status, count in counts.most_common():
@@ -162,7 +162,7 @@ def _statuses(found: Evidence) -> list[str]:
     return list(lines.values())
 
 
-RULES: Sequence[Callable[[Evidence], list[str]]] = (
+RULES: Sequence[Callable[[SortedOperations], list[str]]] = (
     _hanging,
     *connections.RULES,
     _statuses,
@@ -175,7 +175,7 @@ RULES: Sequence[Callable[[Evidence], list[str]]] = (
 )
 
 
-def _start(found: Evidence) -> str:
+def _start(found: SortedOperations) -> str:
     if any((found.hung, found.slow, found.failed, found.lost, found.starved)):
         return (
             "No single cause stands out. Compare the ten operations above with "

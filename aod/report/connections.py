@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from aod import text
-from aod.report.evidence import Evidence
+from aod.report.evidence import SortedOperations
 from aod.report.statuses import SESSION
 
 STORM = 3
 """Losses of one connection from which on it is told as one that cannot be kept."""
 
 
-def _lost(found: Evidence) -> list[str]:
+def _lost(found: SortedOperations) -> list[str]:
     aborted = sum(operation.kind == "aborted" for operation in found.failed)
     if not (found.lost or aborted):
         return []
@@ -23,7 +23,7 @@ def _lost(found: Evidence) -> list[str]:
     ]
 
 
-def _storm(found: Evidence) -> list[str]:
+def _storm(found: SortedOperations) -> list[str]:
     losses = Counter((each.server, each.connection_id) for each in found.lost)
     most = max(losses.values(), default=0)
     if most < STORM:
@@ -35,7 +35,7 @@ def _storm(found: Evidence) -> list[str]:
     ]
 
 
-def _partial_send(found: Evidence) -> list[str]:
+def _partial_send(found: SortedOperations) -> list[str]:
     count = sum(each.cause == "partial_send" for each in found.lost)
     if not count:
         return []
@@ -46,7 +46,7 @@ def _partial_send(found: Evidence) -> list[str]:
     ]
 
 
-def _credits(found: Evidence) -> list[str]:
+def _credits(found: SortedOperations) -> list[str]:
     causes = Counter(operation.cause for operation in found.starved)
     lines = []
     if awaited := [each for each in found.starved if each.cause == "credits_awaited"]:
@@ -73,7 +73,7 @@ def _credits(found: Evidence) -> list[str]:
     return lines
 
 
-def _not_sent(found: Evidence) -> list[str]:
+def _not_sent(found: SortedOperations) -> list[str]:
     unsent = [operation for operation in found.failed if operation.kind == "unsent"]
     errors = Counter(operation.error for operation in found.failed)
     lines = []
@@ -91,7 +91,7 @@ def _not_sent(found: Evidence) -> list[str]:
     return lines
 
 
-def _unanswered(found: Evidence) -> list[str]:
+def _unanswered(found: SortedOperations) -> list[str]:
     count = sum(operation.kind == "unanswered" for operation in found.failed)
     if not count:
         return []
@@ -102,13 +102,13 @@ def _unanswered(found: Evidence) -> list[str]:
     ]
 
 
-def _expired(found: Evidence) -> list[str]:
+def _expired(found: SortedOperations) -> list[str]:
     if not any(operation.kind == "session_expired" for operation in found.failed):
         return []
     return [f"{SESSION[0].upper()}{SESSION[1:]}. See {found.file('journalctl')}."]
 
 
-RULES: Sequence[Callable[[Evidence], list[str]]] = (
+RULES: Sequence[Callable[[SortedOperations], list[str]]] = (
     _lost,
     _storm,
     _partial_send,

@@ -18,7 +18,7 @@ _OF_KIND: Mapping[str, Told] = {"reconnect": "lost", "credit_wait": "starved"}
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class SortedOperations:
     """The operations of a bundle, and its actions' results by name.
 
     Operations hung, or were open for less than HUNG_NS when somebody looked, were slow, or
@@ -48,7 +48,7 @@ class Evidence:
         return [result.file for result in results if result.file and _is_collected(result)]
 
 
-def evidence(manifest: Manifest) -> Evidence:
+def evidence(manifest: Manifest) -> SortedOperations:
     """Sort a manifest's operations; failed is also what was given up."""
     found: dict[Told, dict[tuple[object, ...], Operation]] = {
         told: {} for told in ("hung", "open", "slow", "failed", "lost", "starved")
@@ -61,7 +61,7 @@ def evidence(manifest: Manifest) -> Evidence:
             for told in _told(operation, sort):
                 found[told][operation.time_ns, *ids] = operation
     sorted_out = {told: tuple(operations.values()) for told, operations in found.items()}
-    return Evidence(**sorted_out, actions=manifest.actions)
+    return SortedOperations(**sorted_out, actions=manifest.actions)
 
 
 def time_spent(operations: Sequence[Operation]) -> dict[str, float]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Tally:
+class ServiceCounts:
     """Counts that survive a restart of the service.
 
     `incidents` and `suppressed` go by the anomaly's name, `bundles` by how they ended
@@ -20,7 +20,7 @@ class Tally:
     deleted: int = 0
     last_bundle: str = ""
 
-    def add(self, earlier: "Tally") -> None:
+    def add(self, earlier: "ServiceCounts") -> None:
         """Count on from what an earlier run has counted."""
         for name in ("incidents", "suppressed", "bundles", "restarts"):
             getattr(self, name).update(getattr(earlier, name))

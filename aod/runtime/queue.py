@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Channel(Generic[T]):
+class Queue(Generic[T]):
     """Carries items from a sender that never waits to one receiver.
 
     When `capacity` items wait, the oldest is dropped and counted in `dropped`. `close` lets

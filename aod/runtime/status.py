@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from aod.runtime import systemd
-from aod.runtime.counts import Tally
+from aod.runtime.counts import ServiceCounts
 from aod.text import plural
 
 
@@ -35,10 +35,10 @@ class Status:
     """Knows how the service is, and tells systemd of each change of its state."""
 
     def __init__(
-        self, tally: Tally, components: Components, output: Output, losses: Losses
+        self, service_counts: ServiceCounts, components: Components, output: Output, losses: Losses
     ) -> None:
         self.is_ready = False
-        self._tally = tally
+        self._service_counts = service_counts
         self._components = components
         self._output = output
         self._losses = losses
@@ -49,9 +49,9 @@ class Status:
         """Return the line that `systemctl status` shows."""
         parts = [
             self._condition,
-            plural(self._tally.incidents.total(), "incident"),
+            plural(self._service_counts.incidents.total(), "incident"),
             f"{sum(self._losses.known.values())} lost",
-            f"last bundle {self._tally.last_bundle or 'none'}",
+            f"last bundle {self._service_counts.last_bundle or 'none'}",
         ]
         return "; ".join((*parts, *self.complaints))
 

@@ -29,7 +29,7 @@ class Policy(enum.Enum):
     LASTING = "is started again for ever"
 
 
-class Pulse:
+class Progress:
     """Tells whether a component makes progress: it is busy since some time, or rests.
 
     `limit_s` is how long one step of it may take.
@@ -58,8 +58,8 @@ class Pulse:
         return since_s is not None and time.monotonic() - since_s > self.limit_s
 
 
-Work: TypeAlias = Callable[[Pulse], Coroutine[Any, Any, None]]
-"""Is given the pulse on which it tells of its progress."""
+Work: TypeAlias = Callable[[Progress], Coroutine[Any, Any, None]]
+"""Is given the progress on which it tells of its progress."""
 
 STEP_S = 30.0
 """What a step of a component may take unless it says otherwise."""
@@ -76,7 +76,7 @@ class Component:
     name: str
     work: Work
     policy: Policy = Policy.ESSENTIAL
-    pulse: Pulse = field(default_factory=lambda: Pulse(STEP_S))
+    progress: Progress = field(default_factory=lambda: Progress(STEP_S))
     is_hopeless: Callable[[Exception], bool] = _never
     """Tells of a failure that no other start can mend."""
     is_off: bool = False
@@ -87,7 +87,7 @@ class Component:
 def without_steps(run: Callable[[], Coroutine[Any, Any, None]]) -> Work:
     """Return the work of a component that makes no steps which could take too long."""
 
-    async def work(_: Pulse) -> None:
+    async def work(_: Progress) -> None:
         await run()
 
     return work
@@ -129,7 +129,7 @@ class Supervisor:
     def late(self) -> tuple[str, ...]:
         """The names of the components that make no progress."""
         components = self._components.items()
-        return tuple(name for name, component in components if component.pulse.is_late())
+        return tuple(name for name, component in components if component.progress.is_late())
 
     @property
     def exit_code(self) -> int:
@@ -154,12 +154,12 @@ class Supervisor:
     async def _keep(self, component: Component) -> None:
         while True:
             try:
-                await component.work(component.pulse)
+                await component.work(component.progress)
                 return
             except Exception as error:  # the boundary of a component
                 pause_s = self._fail(component, error)
             finally:
-                component.pulse.rest()
+                component.progress.rest()
             if pause_s is None:
                 return
             await self._pause(pause_s)

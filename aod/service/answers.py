@@ -17,15 +17,15 @@ from aod.service.collect import OnRequest
 from aod.service.losses import Losses
 from aod.service.readings import About
 from aod.smb.names import Names
-from aod.tracer.follower import Follower
+from aod.tracer.watcher import ModuleWatcher
 
 MAX_REASON_CHARS = 1000
 COLLECT_S = 3600.0
 """More than all actions take one after the other, each as long as the config may allow."""
 
 
-class Answers:
-    """Answers from the stages of a service."""
+class AnswerRoutes:
+    """AnswerRoutes from the stages of a service."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Answers:
         losses: Losses,
         names: Names,
         on_request: OnRequest,
-        tracer: Follower,
+        tracer: ModuleWatcher,
         incidents: Incidents,
         output: OutputDirectory,
     ) -> None:
@@ -82,6 +82,6 @@ class Answers:
         if not isinstance(reason, str) or len(reason) > MAX_REASON_CHARS:
             raise ServiceError(f"the reason is a text of at most {MAX_REASON_CHARS} characters")
         manual = await self._on_request.anomaly(reason)
-        outcome = self._incidents.outcomes.expect(manual)
+        outcome = self._incidents.waiters.expect(manual)
         self._on_request.send(manual)
         return CollectAnswer(str(self._output.path / await outcome))

@@ -6,10 +6,10 @@ from pathlib import Path
 from aod.runtime.audit import Audit
 from aod.runtime.interval import Interval
 from aod.runtime.status import Status
-from aod.runtime.supervisor import Pulse
+from aod.runtime.supervisor import Progress
 from aod.service.scan import EventFanOut
-from aod.tracer.follower import Follower
 from aod.tracer.program import Tracer
+from aod.tracer.watcher import ModuleWatcher
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ class Attachment:
 
     def __init__(
         self,
-        tracer: Follower,
+        tracer: ModuleWatcher,
         events: EventFanOut,
         interval: Interval,
         audit: Audit,
@@ -34,9 +34,9 @@ class Attachment:
         self._output = output
         self._is_attached = False
 
-    async def run(self, pulse: Pulse) -> None:
+    async def run(self, progress: Progress) -> None:
         """Follow cifs until cancelled; raises TracerError when the probes cannot be attached."""
-        await self._tracer.run(self._interval, self._events.feed, self._changed, pulse.busy)
+        await self._tracer.run(self._interval, self._events.feed, self._changed, progress.busy)
 
     def is_hopeless(self, error: Exception) -> bool:
         """Tell whether no other start mends a failure: before the service is ready, none does."""

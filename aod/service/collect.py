@@ -7,19 +7,19 @@ from dataclasses import replace
 from aod.clock import wall_offset_ns
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
 from aod.detectors.detection import waiting_tasks
-from aod.runtime.queue import Channel
-from aod.runtime.supervisor import Pulse
+from aod.runtime.queue import Queue
+from aod.runtime.supervisor import Progress
 from aod.tracer.inflight import OpenRequests
 
 
 class OnRequest:
     """Raises the anomaly of a bundle that somebody wants: what is open now is its evidence."""
 
-    def __init__(self, open_requests: OpenRequests, anomalies: Channel[Anomaly]) -> None:
+    def __init__(self, open_requests: OpenRequests, anomalies: Queue[Anomaly]) -> None:
         self._open_requests = open_requests
         self._anomalies = anomalies
 
-    async def run(self, asked: asyncio.Event, _: Pulse) -> None:
+    async def run(self, asked: asyncio.Event, _: Progress) -> None:
         """Raise one whenever the event is set, until cancelled."""
         while True:
             await asked.wait()

@@ -9,7 +9,7 @@ from aod.tracer.ledger import Ledger, Watch
 log = logging.getLogger(__name__)
 
 
-class Books(Protocol):
+class LedgerSource(Protocol):
     """The tracer, as far as its ledger goes."""
 
     def ledger(self) -> Ledger:
@@ -27,7 +27,7 @@ class Dropping(Protocol):
 class Losses:
     """Adds up what each stage has lost since the start."""
 
-    def __init__(self, tracer: Books, detection: Dropping, anomalies: Dropping) -> None:
+    def __init__(self, tracer: LedgerSource, detection: Dropping, anomalies: Dropping) -> None:
         self._tracer = tracer
         self._detection = detection
         self._anomalies = anomalies

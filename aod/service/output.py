@@ -3,9 +3,9 @@
 import asyncio
 
 from aod.bundle import OutputDirectory
-from aod.errors import SurroundingsError
+from aod.errors import HostError
 from aod.host.directories import is_made_at_start
-from aod.runtime.supervisor import Pulse
+from aod.runtime.supervisor import Progress
 
 
 class OutputWatch:
@@ -14,13 +14,13 @@ class OutputWatch:
     def __init__(self, output: OutputDirectory) -> None:
         self._output = output
 
-    async def run(self, _: Pulse) -> None:
-        """Wait for it; raises SurroundingsError with what to do."""
+    async def run(self, _: Progress) -> None:
+        """Wait for it; raises HostError with what to do."""
         if not is_made_at_start(self._output.path):
             return
         await asyncio.shield(asyncio.wrap_future(self._output.cut_off))
-        raise SurroundingsError(self._output.complaint)
+        raise HostError(self._output.complaint)
 
     def is_hopeless(self, error: Exception) -> bool:
         """Tell whether no other start of this component mends a failure."""
-        return isinstance(error, SurroundingsError)
+        return isinstance(error, HostError)

@@ -5,25 +5,30 @@ import os
 from aod.bundle import OutputDirectory
 from aod.control.answers import StatusAnswer
 from aod.metrics import Reading
-from aod.runtime.counts import Tally
+from aod.runtime.counts import ServiceCounts
 from aod.runtime.status import Status
 from aod.service.losses import Losses
 from aod.service.reload import ActiveConfig
 from aod.smb.names import Names
-from aod.tracer.follower import Follower
+from aod.tracer.watcher import ModuleWatcher
 
 
 class Readings:
     """Reads what the metrics are made of."""
 
     def __init__(
-        self, active: ActiveConfig, tracer: Follower, names: Names, losses: Losses, tally: Tally
+        self,
+        active: ActiveConfig,
+        tracer: ModuleWatcher,
+        names: Names,
+        losses: Losses,
+        service_counts: ServiceCounts,
     ) -> None:
         self._active = active
         self._tracer = tracer
         self._names = names
         self._losses = losses
-        self._tally = tally
+        self._service_counts = service_counts
 
     def read(self) -> Reading:
         """Return what is known now; blocks."""
@@ -35,7 +40,7 @@ class Readings:
             sample,
             ledger,
             self._losses.beside(ledger),
-            self._tally,
+            self._service_counts,
             list(self._active.config.guardian.anomalies),
             tracer.rung.number if tracer else 0,
             len(tracer.attached) if tracer else 0,

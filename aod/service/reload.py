@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aod.actions.runner import Runner
 from aod.config import Config
 from aod.detectors.detection import Detection, filter_of
-from aod.detectors.judges import Judges
+from aod.detectors.running import RunningDetectors
 from aod.errors import AodError, ConfigError, TracerError
 from aod.incidents.cleanup import CleanUp, audit_bytes
 from aod.incidents.incidents import Incidents
@@ -17,9 +17,9 @@ from aod.metrics import Exposure
 from aod.runtime.audit import Audit
 from aod.runtime.interval import Interval
 from aod.runtime.status import Status
-from aod.runtime.supervisor import Pulse
+from aod.runtime.supervisor import Progress
 from aod.service.warmup import needed, warm_up
-from aod.tracer.follower import Follower
+from aod.tracer.watcher import ModuleWatcher
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ class Reload:
     active: ActiveConfig
     load: Load
     interval: Interval
-    tracer: Follower
+    tracer: ModuleWatcher
     detection: Detection
-    judges: Judges
+    running_detectors: RunningDetectors
     incidents: Incidents
     runner: Runner
     notify: Notify
@@ -52,7 +52,7 @@ class Reload:
     audit: Audit
     status: Status
 
-    async def run(self, asked: asyncio.Event, pulse: Pulse) -> None:
+    async def run(self, asked: asyncio.Event, progress: Progress) -> None:
         """Reload whenever the event is set, until cancelled."""
         while True:
             await asked.wait()
@@ -60,7 +60,7 @@ class Reload:
             self.status.reloading()
             complaint = "config not reloaded: see the log"
             try:
-                with pulse.busy():
+                with progress.busy():
                     await self._apply()
                 complaint = ""
             except AodError as error:
@@ -81,7 +81,7 @@ class Reload:
         workers = self.detection.prepare(config.guardian.anomalies, config.watch_interval_ns)
         wanted = needed(filter_of(workers))
         await asyncio.to_thread(self.tracer.set_filter, wanted | self.tracer.wanted)
-        self.judges.start(self.detection.swap(workers))
+        self.running_detectors.start(self.detection.swap(workers))
         self._change(config)
         try:
             await asyncio.to_thread(self.tracer.set_filter, wanted)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from aod.events import Events
 from aod.runtime.interval import Interval
-from aod.runtime.supervisor import Pulse
+from aod.runtime.supervisor import Progress
 from aod.service.losses import Losses
 from aod.tracer.inflight import OpenRequests
 
@@ -21,7 +21,7 @@ class Receiver(Protocol):
         """Take a batch of shape (n,)."""
 
 
-class Judge(Receiver, Protocol):
+class OpenRequestReceiver(Receiver, Protocol):
     """The detectors."""
 
     def tick(self, open_requests: Events) -> None:
@@ -49,7 +49,7 @@ class Scan:
     def __init__(
         self,
         open_requests: OpenRequests,
-        detection: Judge,
+        detection: OpenRequestReceiver,
         events: EventFanOut,
         losses: Losses,
         interval: Interval,
@@ -60,11 +60,11 @@ class Scan:
         self._losses = losses
         self._interval = interval
 
-    async def run(self, pulse: Pulse) -> None:
+    async def run(self, progress: Progress) -> None:
         """Hand on what is open, and once what cifs has given up, until cancelled."""
         while True:
             await self._interval.rest()
-            with pulse.busy():
+            with progress.busy():
                 flight = await asyncio.to_thread(self._open_requests.read)
             if flight.given_up.size:
                 self._events.feed(flight.given_up)

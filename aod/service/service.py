@@ -14,7 +14,7 @@ from dataclasses import asdict
 from functools import partial
 
 from aod.actions.runner import Runner
-from aod.activity.room import CounterRoom
+from aod.activity.eviction import CounterRoom
 from aod.activity.totals import Totals
 from aod.bundle import OutputDirectory
 from aod.bundle.describe import describe_versions
@@ -22,26 +22,26 @@ from aod.config import Config
 from aod.control import Control
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detection import Detection
-from aod.detectors.judges import Judges
-from aod.errors import ConfigError, SurroundingsError
+from aod.detectors.running import RunningDetectors
+from aod.errors import ConfigError, HostError
 from aod.host.directories import runtime_directory
 from aod.incidents.cleanup import CleanUp, Leftovers, audit_bytes
 from aod.incidents.evidence import Evidence
 from aod.incidents.incidents import Incidents, make_cooldowns
 from aod.incidents.notify import Notify
-from aod.incidents.outcomes import Outcomes
-from aod.incidents.state import Keeper, StateDirectory
+from aod.incidents.state import StateDirectory, StateFile
+from aod.incidents.waiters import BundleWaiters
 from aod.metrics import Exposure
 from aod.processes import orphans
 from aod.processes.children import Children
 from aod.runtime.audit import Audit
-from aod.runtime.counts import Tally
+from aod.runtime.counts import ServiceCounts
 from aod.runtime.interval import Interval
-from aod.runtime.queue import Channel
+from aod.runtime.queue import Queue
 from aod.runtime.status import Status
-from aod.runtime.supervisor import Component, Policy, Pulse, Supervisor, without_steps
+from aod.runtime.supervisor import Component, Policy, Progress, Supervisor, without_steps
 from aod.runtime.watchdog import Watchdog
-from aod.service.answers import Answers
+from aod.service.answers import AnswerRoutes
 from aod.service.attachment import Attachment
 from aod.service.collect import OnRequest
 from aod.service.losses import Losses
@@ -53,10 +53,10 @@ from aod.service.signals import Signals
 from aod.service.warmup import needed, open_state, warm_up
 from aod.smb.names import Names
 from aod.smb.refresher import NameRefresher
-from aod.tracer.follower import Climb, Follower
 from aod.tracer.inflight import OpenRequests
 from aod.tracer.ladder import climb
 from aod.tracer.libbpf import libbpf_version
+from aod.tracer.watcher import Climb, ModuleWatcher
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ async def serve(config: Config, signals: Signals, load: Load) -> None:
     """
     try:
         output = await asyncio.to_thread(OutputDirectory.open, config.aod_output_dir)
-    except SurroundingsError as error:
+    except HostError as error:
         raise ConfigError([f"aod_output_dir: {error}"]) from error
     with output:
         output.lock()
@@ -102,20 +102,20 @@ class Service:
         self.signals = signals
         self.active = ActiveConfig(config)
         self.interval = Interval(config.watch_interval_sec)
-        self.tally = Tally()
-        self.supervisor = Supervisor(self.tally.restarts, signals.stop)
+        self.service_counts = ServiceCounts()
+        self.supervisor = Supervisor(self.service_counts.restarts, signals.stop)
         self.audit = Audit(output.fd, config.audit.enabled, audit_bytes(config))
         # From the kernel to the anomalies.
         self.names = Names()
         self.refresher = NameRefresher(self.names)
-        self.outcomes = Outcomes()
-        self.anomalies = Channel[Anomaly](ANOMALIES, self.outcomes.refused)
+        self.waiters = BundleWaiters()
+        self.anomalies = Queue[Anomaly](ANOMALIES, self.waiters.refused)
         self.detection = Detection(
             config.guardian.anomalies, config.watch_interval_ns, self.names, self.anomalies.send
         )
-        self.judges = Judges(self.supervisor, self.detection)
+        self.running_detectors = RunningDetectors(self.supervisor, self.detection)
         self.totals = Totals(self.names)
-        self.tracer = Follower(needed(self.detection.filter), self.totals, climb)
+        self.tracer = ModuleWatcher(needed(self.detection.filter), self.totals, climb)
         self.events = EventFanOut(self.detection, self.refresher)
         self.open_requests = OpenRequests(self.tracer, self.names)
         self.room = CounterRoom(self.tracer, self.totals)
@@ -124,14 +124,14 @@ class Service:
         self.scan = Scan(
             self.open_requests, self.detection, self.events, self.losses, self.interval
         )
-        self.status = Status(self.tally, self.supervisor, output, self.losses)
+        self.status = Status(self.service_counts, self.supervisor, output, self.losses)
         self.watchdog = Watchdog(self.status, self.supervisor, self.interval)
         self.attachment = Attachment(
             self.tracer, self.events, self.interval, self.audit, self.status, output.path
         )
         # From the anomalies to the bundles.
         self.cooldowns = make_cooldowns(config)
-        self.keeper = Keeper(state, self.cooldowns, self.tally)
+        self.state_file = StateFile(state, self.cooldowns, self.service_counts)
         self.children = Children(self.tracer.own, self.audit)
         self.runner = Runner(config.watcher.max_concurrent_tasks, self.children, self.open_requests)
         self.notify = Notify(config.notify.command, self.children, self.audit)
@@ -143,20 +143,22 @@ class Service:
             self.evidence,
             self.notify,
             self.cooldowns,
-            self.tally,
+            self.service_counts,
             self.supervisor.spawn,
-            self.outcomes,
+            self.waiters,
         )
         # The output directory.
         self.leftovers = Leftovers(config, output, self.audit)
-        self.cleanup = CleanUp(config, output, self.leftovers, self.audit, self.tally)
+        self.cleanup = CleanUp(config, output, self.leftovers, self.audit, self.service_counts)
         self.output_watch = OutputWatch(output)
         # What the user asks for.
         self.on_request = OnRequest(self.open_requests, self.anomalies)
-        self.readings = Readings(self.active, self.tracer, self.names, self.losses, self.tally)
+        self.readings = Readings(
+            self.active, self.tracer, self.names, self.losses, self.service_counts
+        )
         self.exposure = Exposure(self.supervisor, self.readings, self.totals)
         self.about = About(self.active, output, self.status)
-        self.answers = Answers(
+        self.answers = AnswerRoutes(
             self.about,
             self.losses,
             self.names,
@@ -172,7 +174,7 @@ class Service:
             self.interval,
             self.tracer,
             self.detection,
-            self.judges,
+            self.running_detectors,
             self.incidents,
             self.runner,
             self.notify,
@@ -190,7 +192,7 @@ class Service:
             Component(
                 "tracer",
                 attachment.run,
-                pulse=Pulse(SLOW_STEP_S),
+                progress=Progress(SLOW_STEP_S),
                 is_hopeless=attachment.is_hopeless,
             ),
             Component("open requests", self.scan.run),
@@ -202,9 +204,9 @@ class Service:
         output = self.output_watch
         return [
             Component("output directory", output.run, is_hopeless=output.is_hopeless),
-            Component("cleanup", self.cleanup.run, lasting, Pulse(SLOW_STEP_S)),
+            Component("cleanup", self.cleanup.run, lasting, Progress(SLOW_STEP_S)),
             Component("counters", self.room.run, lasting),
-            Component("state", partial(self.keeper.run, self.interval), lasting),
+            Component("state", partial(self.state_file.run, self.interval), lasting),
             Component("watchdog", without_steps(self.watchdog.run), lasting),
             Component("reload", partial(self.reload.run, signals.reload), lasting),
             Component("collect", partial(self.on_request.run, signals.collect), lasting),
@@ -219,7 +221,7 @@ class Service:
         try:
             await self._run()
             log.info("stopped %s", await asyncio.to_thread(self.tracer.ledger))
-            await self.keeper.keep()
+            await self.state_file.keep()
         finally:
             await asyncio.to_thread(self.tracer.close)
             if self._last_moment:
@@ -228,13 +230,13 @@ class Service:
             raise self.supervisor.failure
 
     async def _run(self) -> None:
-        await self.keeper.recall()
+        await self.state_file.recall()
         versions = await asyncio.to_thread(_versions)
         self.audit.record("start", pid=os.getpid(), **versions)
         self.audit.record("config", sha256=self.active.config.fingerprint())
         async with self.supervisor as supervisor:
             seeing = [supervisor.start(each) for each in self._seeing()]
-            self.judges.start(self.detection.components)
+            self.running_detectors.start(self.detection.components)
             incidents = supervisor.start(
                 Component("incidents", without_steps(partial(self.incidents.run, self.anomalies)))
             )
@@ -267,7 +269,7 @@ class Service:
                 for task in seeing:
                     task.cancel()
                 await self.attachment.finish()
-                await self.judges.finish()
+                await self.running_detectors.finish()
                 self.anomalies.close()
                 self.incidents.hurry(grace_s)
                 await asyncio.wait([incidents])

@@ -13,9 +13,9 @@ from aod.events import Events, Flag, Kind, empty, join
 from aod.smb import Command
 from aod.smb.filter import is_patient
 from aod.smb.names import Names
-from aod.tracer.follower import Follower
 from aod.tracer.ledger import Ledger
 from aod.tracer.waiting import WaitingThreads
+from aod.tracer.watcher import ModuleWatcher
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ _ALIKE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Flight:
+class InFlight:
     """One look: events of kind UNANSWERED and WAITING.
 
     `open` are requests without an answer and threads that wait to send one, shape (n,): these
@@ -64,12 +64,12 @@ class Flight:
 class OpenRequests:
     """Looks at what is in flight; all of it blocks and belongs in a thread."""
 
-    def __init__(self, tracer: Follower, names: Names) -> None:
+    def __init__(self, tracer: ModuleWatcher, names: Names) -> None:
         self._tracer = tracer
         self._names = names
         self._waiting = WaitingThreads()
 
-    def read(self) -> Flight:
+    def read(self) -> InFlight:
         """Look at what is open; forget what was given up, and return it one last time."""
         scan = self._tracer.scan()
         own_until_ns, now_ns = self._tracer.own.until_ns, time.monotonic_ns()
@@ -82,10 +82,10 @@ class OpenRequests:
         given_up = events[old]
         given_up["error"][given_up["error"] == 0] = -errno.EIO
         waiting = self._waiting.read(scan.threads, scan.waits, own_until_ns, now_ns)
-        return Flight(join(events[~old], waiting), given_up, scan.ledger)
+        return InFlight(join(events[~old], waiting), given_up, scan.ledger)
 
     def waiting(self) -> Events:
-        """Look at what is open, as `open` of a Flight, without what waits by nature or is ours."""
+        """Look at what is open, as `open` of InFlight, without what waits by nature or is ours."""
         scan = self._tracer.scan()
         own_until_ns, now_ns = self._tracer.own.until_ns, time.monotonic_ns()
         events = unanswered(scan.keys, scan.requests, own_until_ns, now_ns)

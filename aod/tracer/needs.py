@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from aod.errors import SurroundingsError
+from aod.errors import HostError
 from aod.host import capabilities
 from aod.host.capabilities import PROBES, PROC_STATUS
 from aod.smb import module
@@ -22,7 +22,7 @@ def missing(proc_status: Path = PROC_STATUS, btf: Path = BTF, kprobes: Path = KP
 def missing_rights(proc_status: Path = PROC_STATUS) -> str:
     """Return what this process may not do, or ""."""
     # What is permitted: the service holds its rights back and raises them to attach.
-    permitted = capabilities.rights(proc_status).permitted
+    permitted = capabilities.capability_sets(proc_status).permitted
     lacking = [each.constant for each in PROBES if not permitted >> each & 1]
     if not lacking:
         return ""
@@ -44,18 +44,18 @@ def missing_kprobes(kprobes: Path = KPROBES) -> str:
 
 
 def require() -> None:
-    """Raise SurroundingsError when requests cannot be seen now, for want of cifs too."""
+    """Raise HostError when requests cannot be seen now, for want of cifs too."""
     if lacking := missing():
-        raise SurroundingsError(lacking)
+        raise HostError(lacking)
     if not module.is_loaded():
-        raise SurroundingsError("cifs is not loaded: modprobe cifs, or mount a share")
+        raise HostError("cifs is not loaded: modprobe cifs, or mount a share")
 
 
 def require_for_service() -> None:
-    """Raise SurroundingsError when the service cannot run here; without cifs it can wait for it."""
+    """Raise HostError when the service cannot run here; without cifs it can wait for it."""
     if lacking := missing_rights() or missing_types():
-        raise SurroundingsError(lacking)
+        raise HostError(lacking)
     if lacking := missing_kprobes():
         if module.is_loaded():
-            raise SurroundingsError(lacking)
+            raise HostError(lacking)
         log.warning("no request will be seen when cifs comes: %s", lacking)

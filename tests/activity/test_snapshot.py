@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from aod.activity.snapshot import Activity, activity, total
+from aod.activity.activities import Activity, activity, total
 from aod.smb.names import Names
 from tests.activity.made import counter, taken
 

@@ -11,7 +11,7 @@ from aod.errors import TracerError
 from aod.events import Count, Kind
 from aod.smb.filter import Filter
 from aod.smb.probes import CREDITS, LADDER, Rung
-from aod.tracer import probing
+from aod.tracer import probe_states
 from aod.tracer.program import Tracer
 from tests.bpf.conftest import HERE
 from tests.bpf.uprobe import attach_uprobe
@@ -106,7 +106,7 @@ def test_nothing_is_left_open_by_a_tracer_that_was_closed(kernel_types: Path) ->
 def test_the_loaded_object_is_described_with_a_line_for_each_of_its_probes(tracer: Tracer) -> None:
     rung = LADDER[0]
 
-    attached = probing.describe(tracer)
+    attached = probe_states.describe(tracer)
 
     assert (attached.rung.number, attached.ring_bytes) == (1, 4 << 20)
     assert len(attached.probes) == len(rung.needed) + len(rung.optional) + len(CREDITS)

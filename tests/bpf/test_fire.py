@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aod.doctor import fire
-from aod.errors import SurroundingsError
+from aod.errors import HostError
 from aod.tracer.libbpf import libbpf_version
 from tests.doctor.test_fire import ANOMALIES, watching
 
@@ -37,5 +37,5 @@ async def test_as_many_come_as_the_config_accepts_and_one_more(tmp_path: Path) -
 async def test_a_config_that_watches_other_processes_is_told(tmp_path: Path) -> None:
     section = {**ANOMALIES["latency"], "processes": ["nginx"]}
 
-    with pytest.raises(SurroundingsError, match="the config may watch others only"):
+    with pytest.raises(HostError, match="the config may watch others only"):
         await fire.fire(watching(tmp_path, section))

@@ -5,27 +5,28 @@ import sys
 
 import pytest
 
-from aod.host.capabilities import Capability, mask, rights
+from aod.host.capabilities import Capability, capability_sets, mask
 from tests import ROOT
 
 BEGIN = """
 import os, resource, threading
 from pathlib import Path
-from aod.host.capabilities import rights
-from aod.tracer.rights import hold_back
+from aod.host.capabilities import capability_sets
+from aod.tracer.privileges import hold_back
 
 def effective():
-    return {rights(path / "status").effective for path in Path("/proc/self/task").iterdir()}
+    tasks = Path("/proc/self/task").iterdir()
+    return {capability_sets(path / "status").effective for path in tasks}
 
 hold_back()
 """
 
 CAP_SYS_RESOURCE = 24
-HAS_NICE = not rights().permitted >> CAP_SYS_RESOURCE & 1
+HAS_NICE = not capability_sets().permitted >> CAP_SYS_RESOURCE & 1
 """Where a limit cannot be raised, as in many containers, a right stands in for it."""
 
 pytestmark = pytest.mark.skipif(
-    not rights().effective >> Capability.BPF & 1, reason="takes root to load BPF programs"
+    not capability_sets().effective >> Capability.BPF & 1, reason="takes root to load BPF programs"
 )
 
 
@@ -42,7 +43,7 @@ def test_nothing_is_in_force_and_no_more_is_kept_than_has_a_use() -> None:
     kept = mask(list(Capability)) & (~0 if HAS_NICE else ~nice)
 
     effective, permitted, bounding = run(
-        "own = rights(); print(own.effective, own.permitted, own.bounding)"
+        "own = capability_sets(); print(own.effective, own.permitted, own.bounding)"
     )
 
     assert int(effective) == (nice if HAS_NICE else 0)
@@ -62,7 +63,7 @@ print(os.sched_getscheduler(0) == os.SCHED_OTHER)
 def test_where_the_limit_cannot_be_set_the_right_to_it_stays() -> None:
     without = ("prlimit", "--rtprio=0:0", "setpriv", "--bounding-set=-sys_resource")
 
-    (own,) = run("print(rights().effective)", *without)
+    (own,) = run("print(capability_sets().effective)", *without)
 
     assert int(own) == mask([Capability.SYS_NICE])
 
@@ -80,7 +81,7 @@ with Tracer(btf=KERNEL_BTF, rung=LADDER[1]) as tracer:
     with tracer.own.own(os.getpid()):
         print(len(tracer.counters()), len(tracer.threads()), len(tracer.open_requests()))
     print(sum(tracer.counts().values()), tracer.skipped(), tracer.ring.read().size)
-    print(effective() == {rights().effective})
+    print(effective() == {capability_sets().effective})
 """
 
     assert run(code, *prefix) == ["2", "2", "2", "0", "0", "0", "True"]
@@ -88,7 +89,7 @@ with Tracer(btf=KERNEL_BTF, rung=LADDER[1]) as tracer:
 
 def test_a_kernel_that_wants_a_right_for_maps_is_given_it() -> None:
     code = """
-from aod.tracer import rights as service
+from aod.tracer import privileges as service
 service.maps_are_open = lambda: False
 hold_back()
 print(*effective())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aod.bundle.output import Entry, OutputDirectory
-from aod.errors import SurroundingsError
+from aod.errors import HostError
 from aod.host.files import names
 from tests.disk import held_shut, remount, small_disk
 
@@ -40,19 +40,19 @@ def test_a_missing_directory_is_made_with_its_parents_for_the_owner_alone(
 def test_a_link_is_refused_as_the_output_directory(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
 
-    with pytest.raises(SurroundingsError, match="it is a link"):
+    with pytest.raises(HostError, match="it is a link"):
         OutputDirectory.open(tmp_path / "link")
 
 
 def test_a_file_is_refused_as_the_output_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(SurroundingsError, match="set aod_output_dir to a directory"):
+    with pytest.raises(HostError, match="set aod_output_dir to a directory"):
         OutputDirectory.open(tmp_path / "file")
 
 
 def test_a_reader_does_not_make_the_directory(tmp_path: Path) -> None:
-    with pytest.raises(SurroundingsError, match="there is none"):
+    with pytest.raises(HostError, match="there is none"):
         OutputDirectory.open(tmp_path / "missing", create=False)
 
     assert not (tmp_path / "missing").exists()
@@ -117,7 +117,7 @@ def test_a_second_claim_is_refused_until_the_first_ends(tmp_path: Path) -> None:
     first.lock()
 
     with OutputDirectory.open(tmp_path) as second:
-        with pytest.raises(SurroundingsError, match="another aod writes to it"):
+        with pytest.raises(HostError, match="another aod writes to it"):
             second.lock()
         first.close()
         second.lock()
@@ -133,7 +133,7 @@ def test_a_directory_that_others_can_write_is_read_and_not_written(tmp_path: Pat
     tmp_path.chmod(0o770)
 
     OutputDirectory.open(tmp_path, create=False).close()
-    with pytest.raises(SurroundingsError, match=r"cannot use .* others can write to it"):
+    with pytest.raises(HostError, match=r"cannot use .* others can write to it"):
         OutputDirectory.open(tmp_path)
 
 
@@ -161,7 +161,7 @@ def test_a_directory_that_is_gone_is_followed_with_its_claim(
     assert f"output directory was {was}" in caplog.text
     with (
         OutputDirectory.open(output.path) as other,
-        pytest.raises(SurroundingsError, match="another aod writes to it"),
+        pytest.raises(HostError, match="another aod writes to it"),
     ):
         other.lock()
 

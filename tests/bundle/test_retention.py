@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aod.bundle import Bundle, OutputDirectory
 from aod.bundle.output import Entry
-from aod.bundle.retention import Cleanup, Limits, Removal, WallClock, newest_sealed, plan
+from aod.bundle.retention import Limits, Removal, Retention, WallClock, newest_sealed, plan
 from aod.host.files import names
 
 NOW = 1763806988_123456789
@@ -142,7 +142,7 @@ def test_a_sweep_deletes_files_and_directories_and_records_them(output: OutputDi
     old = [put(output, sealed(NOW - 3 * DAY, 7)), put(output, directory(NOW - 2 * DAY, 5))]
     put(output, sealed(NOW))
 
-    Cleanup(output, Limits(DAY, 1 << 60), records).sweep(NOW, DAY)
+    Retention(output, Limits(DAY, 1 << 60), records).sweep(NOW, DAY)
 
     assert names(output.fd) == [sealed(NOW).name]
     assert records.seen == [
@@ -157,7 +157,7 @@ def test_audit_files_count_but_stay(output: OutputDirectory) -> None:
     put(output, sealed(NOW - 1))
     put(output, sealed(NOW))
 
-    Cleanup(output, Limits(None, 110), Records()).sweep(NOW, DAY)
+    Retention(output, Limits(None, 110), Records()).sweep(NOW, DAY)
 
     assert sorted(names(output.fd)) == [sealed(NOW).name, "audit.jsonl", "audit.jsonl.1"]
 
@@ -172,7 +172,7 @@ def test_what_is_not_ours_is_neither_counted_nor_deleted(
     put(output, sealed(NOW))
     before = sorted(names(output.fd))
 
-    assert Cleanup(output, Limits(DAY, 20), Records()).sweep(NOW, DAY) == []
+    assert Retention(output, Limits(DAY, 20), Records()).sweep(NOW, DAY) == []
     assert sorted(names(output.fd)) == before
 
 
@@ -180,7 +180,7 @@ def test_an_open_bundle_stays_however_old(output: OutputDirectory) -> None:
     with Bundle.create(output, NOW - 9 * DAY) as bundle:
         bundle.write("dmesg.txt", b"x" * 100)
 
-        assert Cleanup(output, Limits(DAY, 1), Records()).sweep(NOW, DAY) == []
+        assert Retention(output, Limits(DAY, 1), Records()).sweep(NOW, DAY) == []
         assert bundle.path.exists()
 
 
@@ -189,7 +189,7 @@ def test_a_bundle_that_another_process_collects_stays(output: OutputDirectory) -
         OutputDirectory.open(output.path) as other,
         Bundle.create(other, NOW - 9 * DAY) as bundle,
     ):
-        assert Cleanup(output, Limits(DAY, 1), Records()).sweep(NOW, DAY) == []
+        assert Retention(output, Limits(DAY, 1), Records()).sweep(NOW, DAY) == []
         assert bundle.path.exists()
 
 
@@ -197,7 +197,7 @@ def test_the_newest_stays_over_the_limit_with_one_warning(
     output: OutputDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(output, sealed(NOW, 100))
-    cleanup = Cleanup(output, Limits(None, 50), Records())
+    cleanup = Retention(output, Limits(None, 50), Records())
 
     cleanup.sweep(NOW, DAY)
     cleanup.sweep(NOW, DAY)
@@ -210,7 +210,7 @@ def test_another_newest_over_the_limit_is_warned_of_again(
     output: OutputDirectory, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(output, sealed(NOW, 100))
-    cleanup = Cleanup(output, Limits(None, 50), Records())
+    cleanup = Retention(output, Limits(None, 50), Records())
     cleanup.sweep(NOW, DAY)
     put(output, sealed(NOW + 1, 100))
 
@@ -225,7 +225,7 @@ def test_what_cannot_be_deleted_is_not_recorded_and_tried_again(
     put(output, sealed(NOW - 3 * DAY))
     put(output, sealed(NOW))
     records = Records()
-    cleanup = Cleanup(output, Limits(DAY, 1 << 60), records)
+    cleanup = Retention(output, Limits(DAY, 1 << 60), records)
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", _refused)
         assert cleanup.sweep(NOW, DAY) == []
@@ -257,7 +257,7 @@ def test_the_first_reading_is_no_step() -> None:
 def test_age_removal_pauses_for_one_run_after_a_step(output: OutputDirectory) -> None:
     put(output, sealed(NOW - 1))
     put(output, sealed(NOW))
-    cleanup = Cleanup(output, Limits(DAY, 1 << 60), Records())
+    cleanup = Retention(output, Limits(DAY, 1 << 60), Records())
     later = NOW + 30 * DAY
 
     runs = [cleanup.sweep(NOW, DAY), cleanup.sweep(later, HOUR), cleanup.sweep(later, HOUR)]
@@ -268,7 +268,7 @@ def test_age_removal_pauses_for_one_run_after_a_step(output: OutputDirectory) ->
 def test_size_removal_goes_on_after_a_step(output: OutputDirectory) -> None:
     put(output, sealed(NOW - 1))
     put(output, sealed(NOW))
-    cleanup = Cleanup(output, UNLIMITED, Records())
+    cleanup = Retention(output, UNLIMITED, Records())
     cleanup.sweep(NOW, DAY)
     cleanup.limits = Limits(None, 10)
 
@@ -279,7 +279,7 @@ def test_size_removal_goes_on_after_a_step(output: OutputDirectory) -> None:
 def test_a_clock_that_is_put_right_costs_no_bundle_of_this_run(
     output: OutputDirectory, step_ns: int
 ) -> None:
-    cleanup = Cleanup(output, Limits(DAY, 1 << 60), Records())
+    cleanup = Retention(output, Limits(DAY, 1 << 60), Records())
     wrong = NOW - step_ns
     cleanup.sweep(wrong, DAY)
     for age_ns in (1, 2):
@@ -293,7 +293,7 @@ def test_a_clock_that_is_put_right_costs_no_bundle_of_this_run(
 
 
 def test_a_bundle_of_this_run_goes_once_it_is_old_by_both_clocks(output: OutputDirectory) -> None:
-    cleanup = Cleanup(output, Limits(DAY, 1 << 60), Records())
+    cleanup = Retention(output, Limits(DAY, 1 << 60), Records())
     cleanup.sweep(NOW, DAY)
     first, second = put(output, sealed(NOW - 300 * DAY)), put(output, sealed(NOW))
     cleanup.sweep(NOW, DAY)
@@ -307,7 +307,7 @@ def test_a_bundle_of_this_run_goes_once_it_is_old_by_both_clocks(output: OutputD
 def test_a_clock_far_ahead_at_boot_costs_nothing(output: OutputDirectory) -> None:
     for age_ns in (1, 2, 3):
         put(output, sealed(NOW - age_ns))
-    cleanup = Cleanup(output, Limits(DAY, 1 << 60), Records())
+    cleanup = Retention(output, Limits(DAY, 1 << 60), Records())
 
     boot = [cleanup.sweep(NOW + 365 * DAY, 30 * SECOND), cleanup.sweep(NOW, 90 * SECOND)]
     later = [cleanup.sweep(NOW, 2 * HOUR)]
@@ -318,7 +318,7 @@ def test_a_clock_far_ahead_at_boot_costs_nothing(output: OutputDirectory) -> Non
 def test_being_suspended_is_no_step(output: OutputDirectory) -> None:
     old = put(output, sealed(NOW - 1))
     put(output, sealed(NOW))
-    cleanup = Cleanup(output, Limits(DAY, 1 << 60), Records())
+    cleanup = Retention(output, Limits(DAY, 1 << 60), Records())
     cleanup.sweep(NOW, DAY)
 
     assert cleanup.sweep(NOW + 3 * DAY, DAY + 3 * DAY) == [Removal(old, "age")]

@@ -16,7 +16,7 @@ from aod.bundle.manifest import Manifest, Operation
 from aod.commands import options
 from aod.commands.list import list_bundles
 from aod.config import load, outputdir
-from aod.errors import ConfigError, SurroundingsError
+from aod.errors import ConfigError, HostError
 from tests import ROOT
 from tests.report import manifests
 
@@ -167,7 +167,7 @@ def test_an_empty_directory_is_said_to_be_empty(directory: Path) -> None:
 
 
 def test_a_missing_directory_is_an_error_and_is_not_made(directory: Path) -> None:
-    with pytest.raises(SurroundingsError, match="cannot open the output directory"):
+    with pytest.raises(HostError, match="cannot open the output directory"):
         run("--dir", directory)
 
     assert not directory.exists()

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from aod.commands.loop import first_failure, watch_until_stopped
-from aod.errors import SurroundingsError, TracerError
+from aod.errors import HostError, TracerError
 from aod.smb import module
 from aod.smb.filter import Filter
 from aod.tracer import needs
@@ -32,7 +32,7 @@ def test_any_other_is_told_in_a_sentence_and_logged_with_its_trace(
 
     error = first_failure(group(failure))
 
-    assert isinstance(error, SurroundingsError)
+    assert isinstance(error, HostError)
     assert "KeyError('bug')" in str(error)
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
@@ -48,12 +48,12 @@ def test_without_cifs_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(needs, "missing", lambda: "")
     monkeypatch.setattr(module, "is_loaded", lambda: False)
 
-    with pytest.raises(SurroundingsError, match="modprobe cifs, or mount a share"):
+    with pytest.raises(HostError, match="modprobe cifs, or mount a share"):
         watch_until_stopped(Filter, never)
 
 
 def test_without_rights_it_says_which_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needs, "missing", lambda: "cannot load BPF programs without CAP_BPF")
 
-    with pytest.raises(SurroundingsError, match="without CAP_BPF"):
+    with pytest.raises(HostError, match="without CAP_BPF"):
         watch_until_stopped(Filter, never)

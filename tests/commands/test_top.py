@@ -10,8 +10,8 @@ from typing import cast
 import numpy as np
 import pytest
 
+from aod.activity.activities import Activities, KnownTrees
 from aod.activity.samples import Counter, Sample
-from aod.activity.snapshot import KnownTrees, Snapshot
 from aod.commands import top as command
 from aod.errors import ConfigError
 from aod.events import BUCKETS
@@ -46,10 +46,10 @@ class Kept:
     """Keeps what is shown."""
 
     def __init__(self, then: Callable[[], None] = lambda: None) -> None:
-        self.snapshots: list[Snapshot] = []
+        self.snapshots: list[Activities] = []
         self._then = then
 
-    def __call__(self, snapshot: Snapshot) -> None:
+    def __call__(self, snapshot: Activities) -> None:
         self.snapshots.append(snapshot)
         self._then()
 

@@ -11,7 +11,7 @@ from aod import smb
 from aod.commands import trace as command
 from aod.errors import ConfigError
 from aod.events import COMMANDS, Cause, Events, Kind, join
-from aod.runtime.queue import Channel
+from aod.runtime.queue import Queue
 from aod.smb import Command
 from aod.smb.names import Names
 from tests.events import MS, make
@@ -80,7 +80,7 @@ def test_a_line_ends_with_the_files_name_and_holds_no_escape(
 async def test_what_was_seen_is_printed_with_its_names_before_the_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    batches = Channel[Events](2)
+    batches = Queue[Events](2)
     batches.send(make(1))
     batches.send(make(2))
     batches.close()
@@ -96,7 +96,7 @@ async def test_names_are_looked_up_sparingly_only_when_printing_is_behind(tmp_pa
             noted.append(sparing)
 
     noted: list[bool] = []
-    batches = Channel[Events](command.BEHIND + 2)
+    batches = Queue[Events](command.BEHIND + 2)
     for _ in range(command.BEHIND + 2):
         batches.send(make(1))
     batches.close()

@@ -21,7 +21,7 @@ from aod.control.listener import Listener
 from aod.control.protocol import SOCKET
 from aod.processes import orphans
 from tests import ROOT
-from tests.conftest import Collect, Told, make_config, names_in
+from tests.conftest import Collect, Logged, make_config, names_in
 from tests.events import MS
 from tests.fakes import FakeTracer, Running, only_manifest, running, slow
 from tests.plain import manifest_in
@@ -86,19 +86,19 @@ async def beside(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @asynccontextmanager
 async def serving(
-    output: OutputDirectory, tracer: FakeTracer, told: Told, **keys: Any
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged, **keys: Any
 ) -> AsyncIterator[Running]:
     async with running(make_config(output.path, **keys), output, tracer) as service:
-        await told.until("listening")
+        await logged.until("listening")
         yield service
 
 
 async def test_collect_has_the_service_make_the_bundle(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told, tmp_path: Path
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged, tmp_path: Path
 ) -> None:
     config = write_config(tmp_path, output.path)
 
-    async with serving(output, tracer, told):
+    async with serving(output, tracer, logged):
         done = await beside("collect", "--config", config, "--reason", "the backup hangs")
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -110,11 +110,11 @@ async def test_collect_has_the_service_make_the_bundle(
 
 
 async def test_collect_for_another_directory_is_none_of_the_services_business(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told, tmp_path: Path
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged, tmp_path: Path
 ) -> None:
     config = write_config(tmp_path, tmp_path / "other")
 
-    async with serving(output, tracer, told):
+    async with serving(output, tracer, logged):
         done = await beside("collect", "--config", config)
 
     assert done.returncode == 0
@@ -124,11 +124,11 @@ async def test_collect_for_another_directory_is_none_of_the_services_business(
 
 
 async def test_with_a_config_gone_bad_the_service_still_collects_and_is_listed(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told, tmp_path: Path
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged, tmp_path: Path
 ) -> None:
     config = write_config(tmp_path, tmp_path / "other", "wrong: 1\n")
 
-    async with serving(output, tracer, told):
+    async with serving(output, tracer, logged):
         made = await beside("collect", "--config", config, "--reason", "by hand")
         listed = await beside("list", "--config", config)
         shown = await beside("show", "latest", "--config", config)
@@ -153,7 +153,7 @@ def test_without_a_service_a_bad_config_collects_nothing(tmp_path: Path) -> None
 
 
 async def test_ctrl_c_leaves_the_service_collecting(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told, tmp_path: Path
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged, tmp_path: Path
 ) -> None:
     begun, left = asyncio.Event(), asyncio.Event()
 
@@ -164,13 +164,13 @@ async def test_ctrl_c_leaves_the_service_collecting(
 
     script["dmesg"] = waits
     config = write_config(tmp_path, output.path)
-    async with serving(output, tracer, told):
+    async with serving(output, tracer, logged):
         process = await asyncio.to_thread(start, "collect", "--config", config)
         await begun.wait()
         process.send_signal(signal.SIGINT)
         done = await asyncio.to_thread(finish, process)
         left.set()
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     assert (done.returncode, done.stdout, done.stderr) == (130, "", GOES_ON)
 
@@ -178,9 +178,9 @@ async def test_ctrl_c_leaves_the_service_collecting(
 
 
 async def test_top_shows_what_the_services_probes_count(
-    output: OutputDirectory, tracer: FakeTracer, told: Told
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> None:
-    async with serving(output, tracer, told):
+    async with serving(output, tracer, logged):
         done = await beside("top", "--json", "--interval", "0.1", "--count", "2")
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -213,9 +213,9 @@ def test_top_says_once_before_its_table_that_the_service_waits_for_cifs(
 
 
 async def test_top_whose_service_ends_says_so(
-    output: OutputDirectory, tracer: FakeTracer, told: Told
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> None:
-    async with serving(output, tracer, told):
+    async with serving(output, tracer, logged):
         process = await asyncio.to_thread(start, "top", "--interval", "0.1")
         assert process.stdout
         await asyncio.to_thread(process.stdout.readline)
@@ -227,14 +227,14 @@ async def test_top_whose_service_ends_says_so(
 
 
 async def test_list_tells_what_the_service_holds_back(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
-    async with serving(output, tracer, told) as service:
+    async with serving(output, tracer, logged) as service:
         empty = await beside("list", "--suppressed")
         service.send(slow())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
         service.send(slow())
-        await told.until("anomaly held back")
+        await logged.until("anomaly held back")
         table = await beside("list", "--suppressed")
         listed = await beside("list", "--suppressed", "--json")
 
@@ -247,10 +247,10 @@ async def test_list_tells_what_the_service_holds_back(
 
 
 async def test_doctor_tells_the_services_probes(
-    output: OutputDirectory, tracer: FakeTracer, told: Told
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> None:
     tracer.missing = {"smb3_tcon": "no such tracepoint"}
-    async with serving(output, tracer, told):
+    async with serving(output, tracer, logged):
         done = await beside("doctor", "--json")
 
     told_of = json.loads(done.stdout)["findings"]

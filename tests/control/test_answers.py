@@ -12,7 +12,7 @@ from aod.control.protocol import VERSION, Answer, Done
 from aod.errors import ServiceError
 from aod.events import BUCKETS
 from aod.tracer.ledger import Ledger
-from aod.tracer.probing import Attached, ProbeState, RungInUse
+from aod.tracer.probe_states import Attached, ProbeState, RungInUse
 from tests import ROOT
 from tests.activity.made import SECOND, counter, taken
 

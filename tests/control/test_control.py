@@ -29,7 +29,7 @@ from aod.control.listener import LOCK, Listener
 from aod.control.protocol import MAX_REQUEST_BYTES, SOCKET, VERSION, Answer
 from aod.errors import ServiceError
 from tests import ROOT
-from tests.conftest import Told, names_in
+from tests.conftest import Logged, names_in
 
 A = TypeVar("A", bound=Answer)
 
@@ -92,19 +92,19 @@ ROUTES = {
 
 
 @asynccontextmanager
-async def listening(directory: Path, routes: Mapping[str, Route] = ROUTES) -> AsyncIterator[Told]:
+async def listening(directory: Path, routes: Mapping[str, Route] = ROUTES) -> AsyncIterator[Logged]:
     """A control that answers."""
-    logger, told = logging.getLogger("aod.control.server"), Told()
+    logger, logged = logging.getLogger("aod.control.server"), Logged()
     logger.setLevel(logging.DEBUG)
-    logger.addHandler(told)
+    logger.addHandler(logged)
     try:
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             running = group.create_task(Control(directory, routes).run())
-            await told.until("listening")
-            yield told
+            await logged.until("listening")
+            yield logged
             running.cancel()
     finally:
-        logger.removeHandler(told)
+        logger.removeHandler(logged)
 
 
 def mode(path: Path) -> int:
@@ -315,7 +315,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 async def test_what_is_no_request_is_refused_with_a_sentence(
-    tmp_path: Path, case: str, told: Told
+    tmp_path: Path, case: str, logged: Logged
 ) -> None:
     sent, reason = BAD[case]
 
@@ -324,7 +324,7 @@ async def test_what_is_no_request_is_refused_with_a_sentence(
 
     assert (answer["format"], answer["state"]) == (1, "refused")
     assert reason in answer["error"]
-    assert told.count("request failed") == 0
+    assert logged.count("request failed") == 0
 
 
 async def test_a_request_without_its_end_is_refused(tmp_path: Path) -> None:
@@ -338,21 +338,23 @@ async def test_a_request_without_its_end_is_refused(tmp_path: Path) -> None:
         assert b"a request ends with its line" in await asyncio.to_thread(half)
 
 
-async def test_a_refusal_is_told_and_no_failure(tmp_path: Path, told: Told) -> None:
+async def test_a_refusal_is_told_and_no_failure(tmp_path: Path, logged: Logged) -> None:
     async with listening(tmp_path):
         with pytest.raises(ServiceError, match="the running service refuses: not today"):
             await asked(tmp_path, Refuses)
 
-    assert told.count("request failed") == 0
+    assert logged.count("request failed") == 0
 
 
-async def test_a_failure_is_logged_and_ends_only_its_request(tmp_path: Path, told: Told) -> None:
+async def test_a_failure_is_logged_and_ends_only_its_request(
+    tmp_path: Path, logged: Logged
+) -> None:
     async with listening(tmp_path):
         with pytest.raises(ServiceError, match=r"ZeroDivisionError: bug \(see the service's log"):
             await asked(tmp_path, Breaks)
         assert await asked(tmp_path, Echo) == Echo()
 
-    assert told.count("request failed name=breaks") == 1
+    assert logged.count("request failed name=breaks") == 1
 
 
 async def test_a_request_has_a_deadline(tmp_path: Path) -> None:
@@ -418,7 +420,7 @@ async def test_a_client_that_says_nothing_is_told_and_left(
 
 
 async def test_a_client_that_does_not_read_is_cut_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Told
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     monkeypatch.setattr(server, "SLOW_S", 0.05)
 
@@ -428,7 +430,7 @@ async def test_a_client_that_does_not_read_is_cut_off(
     async with listening(tmp_path, {**ROUTES, "large": Route(large)}):
         with await asyncio.to_thread(connected, tmp_path) as connection:
             await asyncio.to_thread(connection.sendall, protocol.request_line("large", {}))
-            await told.until("cut off")
+            await logged.until("cut off")
         assert await asked(tmp_path, Echo) == Echo()
 
 

@@ -6,7 +6,7 @@ from aod.config.tree import Guardian
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detection import EVENT_BATCHES, Detection, Sections
 from aod.events import Kind
-from aod.runtime.supervisor import Pulse
+from aod.runtime.supervisor import Progress
 from aod.smb.names import Names
 from tests.events import MS, SECOND, make
 
@@ -26,7 +26,7 @@ async def judge(stage: Detection) -> None:
     """Have each detector judge what it was handed."""
     stage.close()
     for component in stage.components:
-        await component.work(Pulse(1.0))
+        await component.work(Progress(1.0))
 
 
 async def test_an_anomaly_has_its_name_and_its_wall_time() -> None:

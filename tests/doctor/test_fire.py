@@ -9,7 +9,7 @@ import pytest
 from aod.config import Config
 from aod.detectors.detection import make_detectors
 from aod.doctor import fire
-from aod.errors import SurroundingsError, TracerError
+from aod.errors import HostError, TracerError
 from aod.smb.names import Names
 from tests.conftest import make_config
 
@@ -62,7 +62,7 @@ def test_an_old_kernel_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(fire, "Tracer", OldKernels)
 
-    with pytest.raises(SurroundingsError, match=r"needs Linux 5\.17"):
+    with pytest.raises(HostError, match=r"needs Linux 5\.17"):
         fire._load()
 
 

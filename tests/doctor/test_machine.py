@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aod.doctor import machine
-from aod.doctor.finding import State
+from aod.doctor.finding import Severity
 from aod.host.mounts import parse
 from aod.smb.module import Module
 from tests.host.proc import put_proc_status
@@ -26,13 +26,13 @@ def there(folder: Path, *names: str) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("capabilities", "state", "text"),
     [
-        (0x1FFFFFFFFFF, State.OK, "CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF"),
-        (0, State.PROBLEM, "without CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF"),
-        (0x8000200000, State.PROBLEM, "without CAP_PERFMON (run aod as root)"),
+        (0x1FFFFFFFFFF, Severity.OK, "CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF"),
+        (0, Severity.PROBLEM, "without CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF"),
+        (0x8000200000, Severity.PROBLEM, "without CAP_PERFMON (run aod as root)"),
     ],
 )
 def test_a_capability_that_is_missing_is_named(
-    tmp_path: Path, capabilities: int, state: State, text: str
+    tmp_path: Path, capabilities: int, state: Severity, text: str
 ) -> None:
     put_proc_status(tmp_path / "status", capabilities)
 
@@ -45,12 +45,12 @@ def test_a_capability_that_is_missing_is_named(
 @pytest.mark.parametrize(
     ("release", "found", "names", "state", "text"),
     [
-        (RELEASE, LOADED, ("btf", "module_btf"), State.OK, "and of the module cifs"),
-        (RELEASE, LOADED, ("btf",), State.WARNING, "CONFIG_DEBUG_INFO_BTF_MODULES=y"),
-        (RELEASE, None, ("btf",), State.OK, "comes with the module"),
-        (RELEASE, BUILT_IN, ("btf",), State.OK, "built in"),
-        (RELEASE, LOADED, (), State.PROBLEM, "CONFIG_DEBUG_INFO_BTF=y"),
-        ("5.10.0-46-amd64", LOADED, ("btf",), State.OK, "as shipped: "),
+        (RELEASE, LOADED, ("btf", "module_btf"), Severity.OK, "and of the module cifs"),
+        (RELEASE, LOADED, ("btf",), Severity.WARNING, "CONFIG_DEBUG_INFO_BTF_MODULES=y"),
+        (RELEASE, None, ("btf",), Severity.OK, "comes with the module"),
+        (RELEASE, BUILT_IN, ("btf",), Severity.OK, "built in"),
+        (RELEASE, LOADED, (), Severity.PROBLEM, "CONFIG_DEBUG_INFO_BTF=y"),
+        ("5.10.0-46-amd64", LOADED, ("btf",), Severity.OK, "as shipped: "),
     ],
 )
 def test_where_the_types_come_from_is_told(
@@ -58,7 +58,7 @@ def test_where_the_types_come_from_is_told(
     release: str,
     found: Module | None,
     names: tuple[str, ...],
-    state: State,
+    state: Severity,
     text: str,
 ) -> None:
     told = machine.types(release, found, **there(tmp_path, *names))
@@ -70,14 +70,18 @@ def test_where_the_types_come_from_is_told(
 @pytest.mark.parametrize(
     ("text", "state", "start"),
     [
-        ("", State.OK, "not in this kernel"),
-        ("[none] integrity confidentiality\n", State.OK, "none"),
-        ("none [integrity] confidentiality\n", State.OK, "integrity"),
-        ("none integrity [confidentiality]\n", State.PROBLEM, "confidentiality: forbids kprobes"),
+        ("", Severity.OK, "not in this kernel"),
+        ("[none] integrity confidentiality\n", Severity.OK, "none"),
+        ("none [integrity] confidentiality\n", Severity.OK, "integrity"),
+        (
+            "none integrity [confidentiality]\n",
+            Severity.PROBLEM,
+            "confidentiality: forbids kprobes",
+        ),
     ],
 )
 def test_only_lockdown_for_confidentiality_stands_in_the_way(
-    text: str, state: State, start: str
+    text: str, state: Severity, start: str
 ) -> None:
     found = machine.lockdown(text)
 
@@ -88,14 +92,14 @@ def test_only_lockdown_for_confidentiality_stands_in_the_way(
 @pytest.mark.parametrize(
     ("lacking", "switch", "state", "text"),
     [
-        ("", "1\n", State.OK, "to be had"),
-        ("", "", State.OK, "to be had"),
-        ("", "0\n", State.PROBLEM, "switched off (echo 1 > /sys/kernel/debug/kprobes/enabled)"),
-        ("this kernel has no kprobes", "", State.PROBLEM, "this kernel has no kprobes"),
+        ("", "1\n", Severity.OK, "to be had"),
+        ("", "", Severity.OK, "to be had"),
+        ("", "0\n", Severity.PROBLEM, "switched off (echo 1 > /sys/kernel/debug/kprobes/enabled)"),
+        ("this kernel has no kprobes", "", Severity.PROBLEM, "this kernel has no kprobes"),
     ],
 )
 def test_kprobes_that_are_switched_off_see_nothing(
-    lacking: str, switch: str, state: State, text: str
+    lacking: str, switch: str, state: Severity, text: str
 ) -> None:
     found = machine.kprobes(lacking, switch)
 
@@ -106,20 +110,20 @@ def test_kprobes_that_are_switched_off_see_nothing(
 @pytest.mark.parametrize(
     ("found", "listed", "state", "text"),
     [
-        (LOADED, "", State.OK, "loaded, used 2 times"),
-        (BUILT_IN, "", State.OK, "built into the kernel"),
-        (None, "", State.PROBLEM, f"linux-modules-extra-{RELEASE}"),
-        (None, "kernel/fs/nfs/nfs.ko: a b", State.PROBLEM, "has none"),
+        (LOADED, "", Severity.OK, "loaded, used 2 times"),
+        (BUILT_IN, "", Severity.OK, "built into the kernel"),
+        (None, "", Severity.PROBLEM, f"linux-modules-extra-{RELEASE}"),
+        (None, "kernel/fs/nfs/nfs.ko: a b", Severity.PROBLEM, "has none"),
         (
             None,
             "kernel/fs/nfs/nfs.ko:\nkernel/fs/smb/client/cifs.ko.xz: kernel/lib/crc.ko.xz",
-            State.PROBLEM,
+            Severity.PROBLEM,
             "modprobe cifs, or mount a share (kernel/fs/smb/client/cifs.ko.xz is there)",
         ),
     ],
 )
 def test_without_cifs_it_says_whether_there_is_one_to_load(
-    tmp_path: Path, found: Module | None, listed: str, state: State, text: str
+    tmp_path: Path, found: Module | None, listed: str, state: Severity, text: str
 ) -> None:
     (tmp_path / RELEASE).mkdir()
     (tmp_path / RELEASE / "modules.dep").write_text(listed)
@@ -135,12 +139,12 @@ def test_a_mount_is_told_with_its_dialect_and_smb1_is_not_seen() -> None:
 
     new, old = machine.mounts(parse(mountinfo))
 
-    assert (new.state, new.text) == (State.OK, "/mnt/new: //nas/new, SMB 3.1.1")
-    assert old.state is State.WARNING
+    assert (new.state, new.text) == (Severity.OK, "/mnt/new: //nas/new, SMB 3.1.1")
+    assert old.state is Severity.WARNING
     assert "/mnt/old: //nas/old speaks SMB1 and is not seen" in old.text
 
 
 def test_no_mount_is_no_problem() -> None:
     (found,) = machine.mounts(parse("27 1 254:0 / / rw - ext4 /dev/vda rw\n"))
 
-    assert (found.state, found.subject) == (State.NOTE, "mount")
+    assert (found.state, found.subject) == (Severity.NOTE, "mount")

@@ -6,12 +6,12 @@ from typing import Any, Self
 import pytest
 
 from aod.doctor import probes
-from aod.doctor.finding import State
+from aod.doctor.finding import Severity
 from aod.errors import TracerError
 from aod.events import Kind
 from aod.smb.filter import Filter
 from aod.smb.probes import CREDITS, LADDER, Probe, Rung
-from aod.tracer.probing import Attached, ProbeState, RungInUse
+from aod.tracer.probe_states import Attached, ProbeState, RungInUse
 
 
 class FakeTracer(SimpleNamespace):
@@ -77,7 +77,7 @@ def test_a_missing_probe_is_a_warning_that_says_what_is_not_known(
 ) -> None:
     climbed(monkeypatch, {"smb3_tcon": "attaching failed: No such file"})
 
-    (found,) = [each for each in probes.examine() if each.state is State.WARNING]
+    (found,) = [each for each in probes.examine() if each.state is Severity.WARNING]
 
     assert "shares as they are connected (attaching failed: No such file)" in found.text
 
@@ -87,7 +87,7 @@ def test_a_lower_rung_is_a_warning_with_the_reasons(monkeypatch: pytest.MonkeyPa
 
     rung, *reasons = [each for each in probes.examine() if each.subject == "rung"]
 
-    assert rung.state is State.WARNING
+    assert rung.state is Severity.WARNING
     assert rung.text.startswith("5: tracepoints (degraded: ")
     assert [each.text for each in reasons] == ["not rung 1: hidden", "not rung 2: hidden"]
 
@@ -100,7 +100,7 @@ def test_where_no_rung_holds_that_is_the_problem(monkeypatch: pytest.MonkeyPatch
 
     (found,) = probes.examine()
 
-    assert (found.state, found.subject) == (State.PROBLEM, "rung")
+    assert (found.state, found.subject) == (Severity.PROBLEM, "rung")
 
 
 def test_the_probes_are_taken_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,5 +128,5 @@ def test_a_probe_that_is_not_wanted_is_told_as_not_attached() -> None:
 
     found = list(probes.findings(attached))[-1]
 
-    assert found.state is State.NOTE
+    assert found.state is Severity.NOTE
     assert found.text.startswith("kprobe/x is not attached: a wait; attached when an anomaly")

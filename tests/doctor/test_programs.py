@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aod.doctor import programs, settings
-from aod.doctor.finding import Finding, State
+from aod.doctor.finding import Finding, Severity
 from aod.processes import programs as found
 
 ACTIONS = ("debugdata", "tcpdump", "smbinfo")
@@ -39,7 +39,7 @@ def test_an_action_whose_program_is_missing_is_a_note(folder: Path) -> None:
     install(folder / "smbinfo")
 
     assert list(programs.examine(ACTIONS)) == [
-        Finding(State.NOTE, "action", "tcpdump: tcpdump is not installed: skipped")
+        Finding(Severity.NOTE, "action", "tcpdump: tcpdump is not installed: skipped")
     ]
 
 
@@ -49,7 +49,7 @@ def test_what_starts_every_program_is_a_problem(folder: Path, name: str) -> None
 
     (finding,) = programs.examine()
 
-    assert (finding.state, finding.subject) == (State.PROBLEM, "actions")
+    assert (finding.state, finding.subject) == (Severity.PROBLEM, "actions")
     assert f"{name} is not installed" in finding.text
 
 
@@ -58,7 +58,9 @@ def test_only_the_configured_actions_are_looked_at(tmp_path: Path) -> None:
     file.write_text(CONFIG.format(output=tmp_path))
 
     notes = [
-        each.text for each in settings.examine(file, {}, is_named=True) if each.state is State.NOTE
+        each.text
+        for each in settings.examine(file, {}, is_named=True)
+        if each.state is Severity.NOTE
     ]
 
     assert notes == ["tcpdump: tcpdump is not installed: skipped"]
@@ -69,4 +71,4 @@ def test_without_a_config_what_starts_every_program_is_looked_at(folder: Path) -
 
     _, finding = settings.examine(folder / "none.yaml", {}, is_named=False)
 
-    assert finding.state is State.PROBLEM
+    assert finding.state is Severity.PROBLEM

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from aod.doctor import machine, probes, settings
-from aod.doctor.finding import Finding, State
+from aod.doctor.finding import Finding, Severity
 from aod.doctor.report import Report, examine
 
-FINE = Finding(State.OK, "kernel", "Linux 6.1")
-NOTED = Finding(State.NOTE, "mount", "none")
-WARNED = Finding(State.WARNING, "mount", "of \x1b[2J SMB1")
-WRONG = Finding(State.PROBLEM, "cifs", "is not loaded")
+FINE = Finding(Severity.OK, "kernel", "Linux 6.1")
+NOTED = Finding(Severity.NOTE, "mount", "none")
+WARNED = Finding(Severity.WARNING, "mount", "of \x1b[2J SMB1")
+WRONG = Finding(Severity.PROBLEM, "cifs", "is not loaded")
 
 
 def examined(
@@ -78,14 +78,14 @@ def test_no_probe_is_tried_where_it_cannot_work(monkeypatch: pytest.MonkeyPatch)
 def test_without_a_config_file_only_the_service_is_missing(tmp_path: Path) -> None:
     (found,) = settings.examine(tmp_path / "config.yaml", {}, is_named=False)
 
-    assert found.state is State.WARNING
+    assert found.state is Severity.WARNING
     assert "copy the shipped config.yaml" in found.text
 
 
 def test_a_named_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     (found,) = settings.examine(tmp_path / "config.yaml", {}, is_named=True)
 
-    assert found.state is State.PROBLEM
+    assert found.state is Severity.PROBLEM
 
 
 def test_every_problem_of_the_config_is_told(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_every_problem_of_the_config_is_told(tmp_path: Path) -> None:
     found = list(settings.examine(file, {}, is_named=True))
 
     assert len(found) > 2
-    assert {each.state for each in found} == {State.PROBLEM}
+    assert {each.state for each in found} == {Severity.PROBLEM}
 
 
 def test_a_config_is_told_with_its_warnings_and_its_directory(tmp_path: Path) -> None:
@@ -108,5 +108,9 @@ def test_a_config_is_told_with_its_warnings_and_its_directory(tmp_path: Path) ->
 
     valid, warning, output = settings.examine(file, {}, is_named=True)
 
-    assert [valid.state, warning.state, output.state] == [State.OK, State.WARNING, State.OK]
+    assert [valid.state, warning.state, output.state] == [
+        Severity.OK,
+        Severity.WARNING,
+        Severity.OK,
+    ]
     assert output.text == f"bundles can be kept in {tmp_path}"

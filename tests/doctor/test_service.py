@@ -4,7 +4,7 @@ import pytest
 
 from aod.control.answers import StatusAnswer, TracerAnswer
 from aod.doctor import service
-from aod.doctor.finding import State
+from aod.doctor.finding import Severity
 from aod.events import Count
 from aod.tracer.ledger import ledger_of
 
@@ -21,10 +21,10 @@ class Asked:
 
 
 @pytest.mark.parametrize(
-    ("complaints", "state"), [((), State.OK), (("switched off: audit",), State.WARNING)]
+    ("complaints", "state"), [((), Severity.OK), (("switched off: audit",), Severity.WARNING)]
 )
 def test_a_service_that_complains_is_a_warning(
-    monkeypatch: pytest.MonkeyPatch, complaints: tuple[str, ...], state: State
+    monkeypatch: pytest.MonkeyPatch, complaints: tuple[str, ...], state: Severity
 ) -> None:
     monkeypatch.setattr(service, "find", lambda: Asked(*complaints))
 

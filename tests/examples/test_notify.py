@@ -16,7 +16,7 @@ from aod.incidents.notices import Notice
 from aod.incidents.notify import Notify
 from aod.processes.children import Children
 from tests.children import Witness
-from tests.conftest import Told
+from tests.conftest import Logged
 
 EXAMPLES = Path(__file__).parents[2] / "examples/notify"
 EVIL = "//nas/a\nBcc: all@example.org\n$(touch /tmp/x)"
@@ -115,7 +115,7 @@ async def test_the_webhook_posts_a_text_for_a_chat(tmp_path: Path, server: Serve
 
 
 async def test_a_server_that_refuses_is_a_failure(
-    tmp_path: Path, server: Server, told: Told
+    tmp_path: Path, server: Server, logged: Logged
 ) -> None:
     server.status = 500
 
@@ -124,7 +124,7 @@ async def test_a_server_that_refuses_is_a_failure(
     )
 
     assert (done["state"], done["exit_code"]) == ("failed", 1)
-    assert told.count("HTTP Error 500") == 1
+    assert logged.count("HTTP Error 500") == 1
 
 
 def refusing_url() -> str:
@@ -141,35 +141,35 @@ def refusing_url() -> str:
     ],
 )
 async def test_a_server_that_is_down_is_told_in_one_sentence(
-    tmp_path: Path, told: Told, name: str, sentence: str
+    tmp_path: Path, logged: Logged, name: str, sentence: str
 ) -> None:
     file = url_file(tmp_path, refusing_url())
 
     done = await tell(tmp_path, name, notice(bundle(tmp_path)), "--url-file", file)
 
     assert done["exit_code"] == 1
-    assert (told.count(sentence), told.count("Traceback")) == (1, 0)
+    assert (logged.count(sentence), logged.count("Traceback")) == (1, 0)
 
 
 @pytest.mark.parametrize("name", ["webhook.py", "upload.py"])
 async def test_an_address_that_cannot_be_read_is_told_in_one_sentence(
-    tmp_path: Path, told: Told, name: str
+    tmp_path: Path, logged: Logged, name: str
 ) -> None:
     nowhere = str(tmp_path / "none")
 
     done = await tell(tmp_path, name, notice(bundle(tmp_path)), "--url-file", nowhere)
 
     assert done["exit_code"] == 1
-    assert (told.count("[Errno 2] No such file"), told.count("Traceback")) == (1, 0)
+    assert (logged.count("[Errno 2] No such file"), logged.count("Traceback")) == (1, 0)
 
 
-async def test_an_address_that_is_no_http_is_refused(tmp_path: Path, told: Told) -> None:
+async def test_an_address_that_is_no_http_is_refused(tmp_path: Path, logged: Logged) -> None:
     file = url_file(tmp_path, "file:///etc/shadow")
 
     done = await tell(tmp_path, "webhook.py", notice(), "--url-file", file)
 
     assert done["exit_code"] == 1
-    assert told.count("holds no http address") == 1
+    assert logged.count("holds no http address") == 1
 
 
 SENDMAIL = """#!/bin/sh
@@ -201,13 +201,13 @@ async def test_the_mail_goes_to_sendmail_and_a_name_adds_no_header(tmp_path: Pat
     assert "The bundle was sealed: /b" in body
 
 
-async def test_without_a_sendmail_the_mail_is_a_failure(tmp_path: Path, told: Told) -> None:
+async def test_without_a_sendmail_the_mail_is_a_failure(tmp_path: Path, logged: Logged) -> None:
     nowhere = str(tmp_path / "none")
 
     done = await tell(tmp_path, "mail.py", notice(), "--to", "a@b", "--sendmail", nowhere)
 
     assert done["state"] == "failed"
-    assert told.count("mail not sent: [Errno 2]") == 1
+    assert logged.count("mail not sent: [Errno 2]") == 1
 
 
 def bundle(tmp_path: Path) -> Path:

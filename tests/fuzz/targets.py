@@ -40,7 +40,7 @@ from aod.smb.debugdata import parse_debug_data
 from aod.smb.names import Names
 from aod.smb.openfiles import parse_open_files
 from aod.tracer.ledger import Ledger
-from aod.tracer.probing import RungInUse
+from aod.tracer.probe_states import RungInUse
 from tests import ROOT
 from tests.disk import unrecorded
 from tests.fuzz import mutate
@@ -103,7 +103,7 @@ STATE: dict[str, Any] = {
             {"name": "a", "count": 3, "first_ns": 1, "last_ns": 2, "worst_latency_ns": 3}
         ],
     },
-    "tally": {"incidents": {"latency": 2}, "deleted": 1, "last_bundle": NAME},
+    "service_counts": {"incidents": {"latency": 2}, "deleted": 1, "last_bundle": NAME},
     "format": 1,
 }
 
@@ -317,7 +317,7 @@ def _run_state(case: bytes, folder: Path) -> None:
         state = opened.load()
         cooldowns = Cooldowns(3_600_000_000_000, 20)
         cooldowns.restore(state.cooldowns, time.monotonic_ns())
-        opened.save(cooldowns.snapshot(), state.tally)
+        opened.save(cooldowns.saved(), state.tally)
         assert opened.load().tally == state.tally
         for held_back in cooldowns.take_suppressed():
             held_back.described()

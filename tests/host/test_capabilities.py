@@ -1,4 +1,4 @@
-"""Rights are held back in every thread, and raised in one. Each test has a process of its own."""
+"""Capabilities are held back in every thread, raised in one; each test has its own process."""
 
 import os
 import subprocess
@@ -6,16 +6,16 @@ import sys
 
 import pytest
 
-from aod.host.capabilities import Capability, mask, rights
+from aod.host.capabilities import Capability, capability_sets, mask
 from tests import ROOT
 
 pytestmark = pytest.mark.skipif(
-    not rights().effective >> Capability.SETPCAP & 1, reason="takes root to give rights up"
+    not capability_sets().effective >> Capability.SETPCAP & 1, reason="takes root to give rights up"
 )
 
 BEGIN = """
 import os, subprocess, threading
-from aod.host.capabilities import Capability, lower, raised, rights
+from aod.host.capabilities import Capability, lower, raised, capability_sets
 from pathlib import Path
 
 KEPT = (Capability.BPF, Capability.SYSLOG, Capability.SETPCAP)
@@ -46,14 +46,14 @@ def run(code: str) -> list[str]:
 
 
 def test_what_is_not_kept_is_gone_and_the_rest_held_back() -> None:
-    code = "lower(KEPT); own = rights(); print(own.effective, own.permitted, own.bounding)"
+    code = "lower(KEPT); own = capability_sets(); print(own.effective, own.permitted, own.bounding)"
 
     kept = mask([Capability.BPF, Capability.SYSLOG, Capability.SETPCAP])
     assert run(code) == ["0", str(kept), str(kept)]
 
 
 def test_what_shall_be_effective_is() -> None:
-    code = "lower(KEPT, [Capability.BPF, Capability.SYS_ADMIN]); print(rights().effective)"
+    code = "lower(KEPT, [Capability.BPF, Capability.SYS_ADMIN]); print(capability_sets().effective)"
 
     assert run(code) == [str(mask([Capability.BPF]))]
 
@@ -67,7 +67,7 @@ def test_a_right_is_raised_in_one_thread_and_for_a_while() -> None:
 lower(KEPT)
 def look():
     with raised(Capability.BPF):
-        return mine(), rights().effective
+        return mine(), capability_sets().effective
 print(*in_thread(look), mine())
 with raised(Capability.BPF):
     pass

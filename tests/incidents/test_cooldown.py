@@ -1,7 +1,7 @@
 import pytest
 
 from aod.detectors.anomaly import Anomaly, AnomalyType
-from aod.incidents.cooldown import HOUR_NS, Cooldown, Cooldowns, Snapshot
+from aod.incidents.cooldown import HOUR_NS, Cooldown, Cooldowns, SavedCooldowns
 from tests.events import SECOND, make
 
 
@@ -110,9 +110,9 @@ def test_a_snapshot_brings_all_of_it_back(cooldowns: Cooldowns) -> None:
     cooldowns.admit(anomaly(at_ns=5), 30 * SECOND)
 
     later = Cooldowns(max_cooldown_ns=200 * SECOND, max_per_hour=20)
-    later.restore(cooldowns.snapshot(), 31 * SECOND)
+    later.restore(cooldowns.saved(), 31 * SECOND)
 
-    assert later.snapshot() == cooldowns.snapshot()
+    assert later.saved() == cooldowns.saved()
     assert later.admit(anomaly(at_ns=7), 59 * SECOND) == "in its cooldown for 1 s more"
     assert [held.count for held in later.held_back] == [2]
     assert later.sealed("latency", 60 * SECOND, 70 * SECOND) == 120 * SECOND
@@ -121,25 +121,25 @@ def test_a_snapshot_brings_all_of_it_back(cooldowns: Cooldowns) -> None:
 def test_a_snapshot_does_not_change_with_what_comes_later(cooldowns: Cooldowns) -> None:
     cooldowns.sealed("latency", 60 * SECOND, 0)
     cooldowns.admit(anomaly(), SECOND)
-    snapshot = cooldowns.snapshot()
+    saved = cooldowns.saved()
 
     cooldowns.admit(anomaly(), 2 * SECOND)
 
-    assert snapshot.suppressed[0].count == 1
-    assert snapshot != cooldowns.snapshot()
+    assert saved.suppressed[0].count == 1
+    assert saved != cooldowns.saved()
 
 
 def test_a_restored_bundle_of_the_future_counts_for_no_longer_than_an_hour(
     cooldowns: Cooldowns,
 ) -> None:
-    cooldowns.restore(Snapshot(opened_ns=(900 * HOUR_NS,) * 100), now_ns=0)
+    cooldowns.restore(SavedCooldowns(opened_ns=(900 * HOUR_NS,) * 100), now_ns=0)
 
     assert cooldowns.admit(anomaly(at_ns=SECOND), SECOND) is not None
     assert cooldowns.admit(anomaly(at_ns=HOUR_NS), HOUR_NS) is None
 
 
 def test_a_restored_cooldown_has_no_more_left_than_its_length(cooldowns: Cooldowns) -> None:
-    cooldowns.restore(Snapshot({"latency": Cooldown(HOUR_NS, 60 * SECOND)}), now_ns=0)
+    cooldowns.restore(SavedCooldowns({"latency": Cooldown(HOUR_NS, 60 * SECOND)}), now_ns=0)
 
     assert cooldowns.admit(anomaly(), 60 * SECOND) is None
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from aod.bundle import manifest
 from aod.detectors.anomaly import Anomaly
 from aod.events import Events
-from aod.incidents.evidence import Account
+from aod.incidents.evidence import DescribedAnomalies
 from aod.incidents.unwatched import Lost
 from aod.tracer.ledger import Ledger
 from aod.tracer.state import TracerState
@@ -75,7 +75,7 @@ def test_a_machine_that_nobody_watches_has_no_tracer() -> None:
 
 
 def test_the_usual_is_asked_once_before_the_trouble_itself_seems_usual(tmp_path: Path) -> None:
-    account = Account(make_evidence(tracer=Watching()), make_config(tmp_path))
+    account = DescribedAnomalies(make_evidence(tracer=Watching()), make_config(tmp_path))
     first = make_anomaly()
 
     described = [account.describe(first, 0), account.describe(first.merged(first), 1)]
@@ -86,7 +86,7 @@ def test_the_usual_is_asked_once_before_the_trouble_itself_seems_usual(tmp_path:
 
 def test_what_has_not_changed_is_not_described_again(tmp_path: Path) -> None:
     names = LookUps()
-    account = Account(make_evidence(names), make_config(tmp_path))
+    account = DescribedAnomalies(make_evidence(names), make_config(tmp_path))
 
     def describe(*anomalies: Anomaly) -> list[manifest.Anomaly]:
         return [account.describe(each, 0) for each in anomalies]
@@ -101,7 +101,7 @@ def test_what_has_not_changed_is_not_described_again(tmp_path: Path) -> None:
 
 def test_what_could_not_be_named_is_looked_up_again(tmp_path: Path) -> None:
     names = LookUps()
-    account = Account(make_evidence(names), make_config(tmp_path))
+    account = DescribedAnomalies(make_evidence(names), make_config(tmp_path))
     anomaly = make_anomaly()
     names.is_unknown = True
 
@@ -115,7 +115,7 @@ def test_what_could_not_be_named_is_looked_up_again(tmp_path: Path) -> None:
 
 
 def test_a_limit_of_the_config_is_that_of_the_section(tmp_path: Path) -> None:
-    account = Account(make_evidence(), make_config(tmp_path))
+    account = DescribedAnomalies(make_evidence(), make_config(tmp_path))
 
     latency, manual = account.describe(make_anomaly(), 0), account.describe(_by_hand(), 0)
 

@@ -19,13 +19,13 @@ from aod.detectors.anomaly import Anomaly
 from aod.incidents.incident import Incident
 from aod.incidents.incidents import Incidents, make_cooldowns
 from aod.incidents.notices import Notice, Recipient
-from aod.incidents.outcomes import Outcomes
+from aod.incidents.waiters import BundleWaiters
 from aod.processes.command import Command
-from aod.runtime.counts import Tally
+from aod.runtime.counts import ServiceCounts
 from aod.runtime.journal import BUNDLE, INCIDENT
-from aod.runtime.queue import Channel
+from aod.runtime.queue import Queue
 from tests.children import make_runner
-from tests.conftest import Collect, Told, make_anomaly, make_config, manifest_of, names_in
+from tests.conftest import Collect, Logged, make_anomaly, make_config, manifest_of, names_in
 from tests.disk import Faults
 from tests.events import SECOND
 from tests.evidence import LookUps, Unheard, make_evidence
@@ -48,7 +48,7 @@ def spawn(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
 def make_incidents(
     config: Config,
     output: OutputDirectory,
-    tally: Tally | None = None,
+    service_counts: ServiceCounts | None = None,
     recipient: Recipient | None = None,
 ) -> Incidents:
     return Incidents(
@@ -58,9 +58,9 @@ def make_incidents(
         make_evidence(LookUps(shares=lambda events: ["//nas/a"])),
         recipient or Unheard(),
         make_cooldowns(config),
-        tally or Tally(),
+        service_counts or ServiceCounts(),
         spawn,
-        Outcomes(),
+        BundleWaiters(),
     )
 
 
@@ -76,7 +76,7 @@ class Heard:
 
 async def handle(incidents: Incidents, *anomalies: Anomaly) -> None:
     """Hand anomalies over and wait until every incident is sealed."""
-    channel = Channel[Anomaly](10)
+    channel = Queue[Anomaly](10)
     for anomaly in anomalies:
         channel.send(anomaly)
     channel.close()
@@ -116,14 +116,14 @@ async def test_an_anomaly_in_its_cooldown_opens_nothing(
 
 
 async def test_what_was_held_back_is_told_by_the_next_bundle(
-    output: OutputDirectory, script: Script, told: Told
+    output: OutputDirectory, script: Script, logged: Logged
 ) -> None:
-    incidents, channel = make_incidents(make_config(output.path), output), Channel[Anomaly](10)
+    incidents, channel = make_incidents(make_config(output.path), output), Queue[Anomaly](10)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(incidents.run(channel))
         channel.send(make_anomaly())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
         for anomaly in (make_anomaly(), make_anomaly(), make_anomaly("error", 2 * SECOND)):
             channel.send(anomaly)
         channel.close()
@@ -218,7 +218,7 @@ async def test_a_bundle_that_cannot_be_kept_is_an_entry_with_the_reason(
 
 
 async def test_a_bundle_that_cannot_be_described_is_told_all_the_same(
-    output: OutputDirectory, script: Script, told: Told, monkeypatch: pytest.MonkeyPatch
+    output: OutputDirectory, script: Script, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fails(*_: Any) -> Notice:
         raise KeyError("raised")
@@ -226,14 +226,14 @@ async def test_a_bundle_that_cannot_be_described_is_told_all_the_same(
     monkeypatch.setattr(Incident, "notice", fails)
     await handle(make_incidents(make_config(output.path), output), make_anomaly())
 
-    assert told.count("bundle sealed file=") == 1
-    assert told.count("cannot be described") == 1
+    assert logged.count("bundle sealed file=") == 1
+    assert logged.count("cannot be described") == 1
 
 
 async def test_a_bundle_that_cannot_be_opened_costs_that_bundle_only(
-    output: OutputDirectory, script: Script, told: Told
+    output: OutputDirectory, script: Script, logged: Logged
 ) -> None:
-    incidents, channel = make_incidents(make_config(output.path), output), Channel[Anomaly](10)
+    incidents, channel = make_incidents(make_config(output.path), output), Queue[Anomaly](10)
     elsewhere = output.path.rename(output.path.with_name("elsewhere"))
     output.path.symlink_to(elsewhere)  # a link is refused
 
@@ -241,7 +241,7 @@ async def test_a_bundle_that_cannot_be_opened_costs_that_bundle_only(
         group.create_task(incidents.run(channel))
         channel.send(make_anomaly())
         channel.send(make_anomaly("error"))
-        await told.until("bundle not opened anomaly=latency")
+        await logged.until("bundle not opened anomaly=latency")
         output.path.unlink()
         elsewhere.rename(output.path)
         channel.send(make_anomaly("error-2", 5))
@@ -274,10 +274,10 @@ async def test_a_seal_that_fails_leaves_the_rest_working(
 
 
 async def test_a_directory_that_is_removed_while_collecting_costs_that_bundle_and_is_told(
-    output: OutputDirectory, script: Script, told: Told
+    output: OutputDirectory, script: Script, logged: Logged
 ) -> None:
     async def removes(context: Context, out: Output) -> Result:
-        if not told.count("bundle lost"):
+        if not logged.count("bundle lost"):
             await asyncio.to_thread(shutil.rmtree, output.path)
         return Result()
 
@@ -287,16 +287,16 @@ async def test_a_directory_that_is_removed_while_collecting_costs_that_bundle_an
     await handle(incidents, make_anomaly("error", 5))
 
     (manifest,) = await manifests(output)
-    assert told.count("bundle lost, its directory is gone") == 1
-    assert told.count("output directory was removed") == 1
+    assert logged.count("bundle lost, its directory is gone") == 1
+    assert logged.count("output directory was removed") == 1
     assert [held["name"] for held in manifest["suppressed_since_last"]] == ["latency"]
     assert output.path.stat().st_mode & 0o777 == 0o700
 
 
 async def test_a_directory_that_is_moved_takes_its_open_bundle_along(
-    output: OutputDirectory, script: Script, told: Told
+    output: OutputDirectory, script: Script, logged: Logged
 ) -> None:
-    begun, moved, channel = asyncio.Event(), asyncio.Event(), Channel[Anomaly](10)
+    begun, moved, channel = asyncio.Event(), asyncio.Event(), Queue[Anomaly](10)
     elsewhere = output.path.with_name("elsewhere")
 
     async def waits(context: Context, out: Output) -> Result:
@@ -313,19 +313,19 @@ async def test_a_directory_that_is_moved_takes_its_open_bundle_along(
         output.path.rename(elsewhere)
         await asyncio.to_thread(output.follow)
         moved.set()
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
         channel.send(make_anomaly("error", 5))
         channel.close()
 
     assert names_in(elsewhere) == ["aod_0000000001000000000.tar.zst"]
     assert names_in(output.path) == ["aod_0000000000000000005.tar.zst"]
-    assert told.count("left_behind=aod_0000000001000000000") == 1
+    assert logged.count("left_behind=aod_0000000001000000000") == 1
 
 
 async def test_a_shutdown_seals_the_open_incident_within_its_grace(
     output: OutputDirectory, script: Script
 ) -> None:
-    begun, channel = asyncio.Event(), Channel[Anomaly](10)
+    begun, channel = asyncio.Event(), Queue[Anomaly](10)
 
     async def captures(context: Context, out: Output) -> Result:
         begun.set()

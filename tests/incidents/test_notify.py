@@ -18,13 +18,13 @@ from aod.incidents.notify import Notify
 from aod.processes.child import Child
 from aod.processes.children import Children
 from tests.children import Witness
-from tests.conftest import Told
+from tests.conftest import Logged
 
 Run = Callable[..., Notify]
 
 
 def notice(number: int = 1, outcome: Any = "sealed") -> Notice:
-    anomaly = notices.Told("latency", "latency", number, False, "", (), None)
+    anomaly = notices.NotifiedAnomaly("latency", "latency", number, False, "", (), None)
     bundle = f"/var/log/aod/aod_{number:019}.tar.zst"
     return Notice(outcome, bundle, "", "host-1", "now", "$(touch /x) was slow.", (anomaly,))
 
@@ -120,19 +120,19 @@ async def test_the_audit_has_the_program_and_its_end_but_not_its_arguments(
 
 
 async def test_it_has_a_bare_environment_and_a_session_of_its_own(
-    program: Run, records: Records, told: Told
+    program: Run, records: Records, logged: Logged
 ) -> None:
     show = f"{KEEP.replace('sys.argv[1]', repr(os.devnull))}sys.exit(1)"
 
     async with telling(program(show), notice()):
         await until(records, 1)
 
-    (line,) = [line for line in told.lines if "notify.command failed" in line]
+    (line,) = [line for line in logged.lines if "notify.command failed" in line]
     assert "{'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL': 'C'} True" in line
 
 
 async def test_what_a_failing_program_said_is_logged_up_to_a_limit(
-    program: Run, records: Records, told: Told
+    program: Run, records: Records, logged: Logged
 ) -> None:
     loud = "import sys; print('x' * 3_000_000); print('the end', file=sys.stderr); sys.exit(1)"
     notify = program(loud)
@@ -140,7 +140,7 @@ async def test_what_a_failing_program_said_is_logged_up_to_a_limit(
     async with telling(notify, notice()):
         await until(records, 1)
 
-    (line,) = [line for line in told.lines if "notify.command failed" in line]
+    (line,) = [line for line in logged.lines if "notify.command failed" in line]
     assert "ended with exit code 1" in line
     assert "the end" in line
     assert len(line) < 10_000
@@ -148,7 +148,7 @@ async def test_what_a_failing_program_said_is_logged_up_to_a_limit(
 
 
 async def test_one_that_hangs_and_ignores_term_is_killed_and_the_next_is_told(
-    program: Run, records: Records, told: Told, monkeypatch: pytest.MonkeyPatch
+    program: Run, records: Records, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Child, "term_grace_s", 0.2)
     hangs = """
@@ -170,11 +170,11 @@ if '"count": 1' in sys.stdin.read():
         ("timeout", -9),
         ("ok", 0),
     ]
-    assert told.count("did not end within 0.5 s") == 1
+    assert logged.count("did not end within 0.5 s") == 1
 
 
 async def test_when_it_is_behind_the_oldest_are_dropped_and_counted(
-    program: Run, records: Records, told: Told, monkeypatch: pytest.MonkeyPatch
+    program: Run, records: Records, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 2)
     notify = program("")
@@ -184,11 +184,11 @@ async def test_when_it_is_behind_the_oldest_are_dropped_and_counted(
 
     assert [int(record["bundle"][18:].split(".")[0]) for record in records] == [3, 4]
     assert notify.dropped == 3
-    assert told.count("notify.command is behind") == 3
+    assert logged.count("notify.command is behind") == 3
 
 
 async def test_at_the_end_the_running_one_ends_and_the_rest_is_dropped(
-    program: Run, records: Records, told: Told, tmp_path: Path
+    program: Run, records: Records, logged: Logged, tmp_path: Path
 ) -> None:
     begun, go_on = tmp_path / "begun", tmp_path / "go on"
     for path in (begun, go_on):
@@ -202,7 +202,7 @@ async def test_at_the_end_the_running_one_ends_and_the_rest_is_dropped(
 
     assert [record["state"] for record in records] == ["ok"]
     assert notify.dropped == 2
-    assert told.count("notices not told, aod ends: count=2") == 1
+    assert logged.count("notices not told, aod ends: count=2") == 1
 
 
 async def test_a_cancelled_one_is_ended_and_recorded(
@@ -226,7 +226,7 @@ async def test_a_cancelled_one_is_ended_and_recorded(
     ("mode", "expected"), [(0o777, "others can write to"), (0o644, "is no program")]
 )
 async def test_a_program_that_has_changed_since_is_not_run(
-    program: Run, records: Records, told: Told, mode: int, expected: str
+    program: Run, records: Records, logged: Logged, mode: int, expected: str
 ) -> None:
     notify = program("")
     await asyncio.to_thread(Path(notify.command[0]).chmod, mode)
@@ -234,7 +234,7 @@ async def test_a_program_that_has_changed_since_is_not_run(
     async with telling(notify, notice()):
         await until(records, 1)
 
-    assert told.count(expected) == 1
+    assert logged.count(expected) == 1
     assert records[0]["exit_code"] is None
 
 

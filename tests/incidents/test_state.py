@@ -11,27 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from aod.incidents.cooldown import Cooldown, Cooldowns, Snapshot, Suppressed
+from aod.incidents.cooldown import Cooldown, Cooldowns, SavedCooldowns, Suppressed
 from aod.incidents.state import (
     DAMAGED,
     FILE,
     MAX_BYTES,
-    Keeper,
     Moment,
     State,
     StateDirectory,
+    StateFile,
     parse,
 )
-from aod.runtime.counts import Tally
+from aod.runtime.counts import ServiceCounts
 from tests.events import SECOND
 
 THEN = Moment("boot-1", boottime_ns=1000 * SECOND, monotonic_ns=900 * SECOND)
-COOLDOWNS = Snapshot(
+COOLDOWNS = SavedCooldowns(
     {"latency": Cooldown(960 * SECOND, 60 * SECOND, repeated=True)},
     (900 * SECOND,),
     (Suppressed("latency", 3, 1, 2, 5),),
 )
-TALLY = Tally(Counter(latency=2), bundles=Counter(sealed=2), deleted=1, last_bundle="aod_1")
+TALLY = ServiceCounts(Counter(latency=2), bundles=Counter(sealed=2), deleted=1, last_bundle="aod_1")
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_what_was_saved_is_loaded(directory: StateDirectory) -> None:
 
 
 def test_without_a_file_nothing_is_known(directory: StateDirectory) -> None:
-    assert directory.load().tally == Tally()
+    assert directory.load().tally == ServiceCounts()
 
 
 def test_time_goes_on_in_a_sleep() -> None:
@@ -69,7 +69,7 @@ def test_time_goes_on_in_a_sleep() -> None:
 def test_another_boot_keeps_what_does_not_depend_on_its_clock() -> None:
     kept = State(THEN, COOLDOWNS, TALLY).at(replace(THEN, boot_id="boot-2"))
 
-    assert kept.cooldowns == Snapshot(suppressed=COOLDOWNS.suppressed)
+    assert kept.cooldowns == SavedCooldowns(suppressed=COOLDOWNS.suppressed)
     assert kept.tally == TALLY
 
 
@@ -92,7 +92,7 @@ def test_a_damaged_file_is_set_aside(
 
     loaded = directory.load()
 
-    assert loaded.tally == Tally()
+    assert loaded.tally == ServiceCounts()
     assert (directory.path / DAMAGED).read_bytes() == content
     assert not (directory.path / FILE).exists()
     assert "state not readable, set aside" in caplog.text
@@ -103,7 +103,7 @@ def test_a_link_in_its_place_is_not_followed(directory: StateDirectory, tmp_path
     secret.write_text("other")
     (directory.path / FILE).symlink_to(secret)
 
-    assert directory.load().tally == Tally()
+    assert directory.load().tally == ServiceCounts()
     directory.save(COOLDOWNS, TALLY)
 
     assert secret.read_text() == "other"
@@ -128,7 +128,7 @@ def test_a_save_that_fails_leaves_what_was_there(
 
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(OSError, match="No space"):
-        directory.save(COOLDOWNS, Tally())
+        directory.save(COOLDOWNS, ServiceCounts())
 
     assert [(path.name, path.read_bytes()) for path in directory.path.iterdir()] == [(FILE, before)]
 
@@ -154,27 +154,43 @@ def test_a_problem_is_told_with_its_place() -> None:
 
 
 def test_a_tally_counts_on() -> None:
-    tally = Tally(Counter(latency=1), last_bundle="")
+    service_counts = ServiceCounts(Counter(latency=1), last_bundle="")
 
-    tally.add(TALLY)
+    service_counts.add(TALLY)
 
-    assert (tally.incidents, tally.bundles, tally.deleted) == ({"latency": 3}, {"sealed": 2}, 1)
-    assert tally.last_bundle == "aod_1"
+    assert (service_counts.incidents, service_counts.bundles, service_counts.deleted) == (
+        {"latency": 3},
+        {"sealed": 2},
+        1,
+    )
+    assert service_counts.last_bundle == "aod_1"
 
 
 async def test_what_is_kept_was_copied_where_it_changes(
     directory: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cooldowns, copied_in = Cooldowns(0, 20), set[int]()
-    copy = Cooldowns.snapshot
+    copy = Cooldowns.saved
 
-    def noted(these: Cooldowns) -> Snapshot:
+    def noted(these: Cooldowns) -> SavedCooldowns:
         copied_in.add(threading.get_ident())
         return copy(these)
 
-    monkeypatch.setattr(Cooldowns, "snapshot", noted)
+    monkeypatch.setattr(Cooldowns, "saved", noted)
 
-    await Keeper(directory, cooldowns, TALLY).keep()
+    await StateFile(directory, cooldowns, TALLY).keep()
 
     assert copied_in == {threading.get_ident()}
     assert (await asyncio.to_thread(directory.load)).tally == TALLY
+
+
+def test_the_keys_of_the_file_are_those_of_0_1_0(tmp_path: Path) -> None:
+    with StateDirectory(tmp_path) as directory:
+        directory.save(SavedCooldowns(), ServiceCounts())
+
+    kept = json.loads((tmp_path / FILE).read_text())
+
+    assert set(kept) == {"moment", "cooldowns", "tally", "format"}
+    assert set(kept["tally"]) == {
+        *("incidents", "suppressed", "bundles", "restarts", "deleted", "last_bundle")
+    }

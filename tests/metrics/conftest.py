@@ -11,7 +11,7 @@ from aod.activity.totals import Totals
 from aod.events import BUCKETS
 from aod.metrics import Reading
 from aod.metrics.collector import Exposition
-from aod.runtime.counts import Tally
+from aod.runtime.counts import ServiceCounts
 from aod.smb.names import Names
 from aod.tracer.ledger import Ledger
 
@@ -38,12 +38,12 @@ def sample() -> Sample:
 
 def reading() -> Reading:
     ledger = Ledger(requests=11, completed=8, aborted=1, open=2, pdus=9, interim=1, skipped=5)
-    tally = Tally(last_bundle="aod_1795351502363074012.tar.zst", deleted=3)
-    tally.incidents["latency"] += 2
-    tally.bundles["sealed"] += 1
-    tally.restarts["names"] += 1
+    service_counts = ServiceCounts(last_bundle="aod_1795351502363074012.tar.zst", deleted=3)
+    service_counts.incidents["latency"] += 2
+    service_counts.bundles["sealed"] += 1
+    service_counts.restarts["names"] += 1
     lost = {"events": 7, "batches": 0, "anomalies": 0}
-    return Reading(sample(), ledger, lost, tally, ["latency", "error"], rung=1, probes=19)
+    return Reading(sample(), ledger, lost, service_counts, ["latency", "error"], rung=1, probes=19)
 
 
 class Made:

@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from aod.errors import SurroundingsError
+from aod.errors import HostError
 from aod.metrics import collector
 from aod.metrics.collector import Exposition
 from aod.metrics.reading import Reading
@@ -173,7 +173,7 @@ def test_a_reading_that_takes_too_long_keeps_no_other_waiting(
     stuck.start()
     begun.wait(10)
 
-    with pytest.raises(SurroundingsError, match="still being read"):
+    with pytest.raises(HostError, match="still being read"):
         exposition.render()
     end.set()
     stuck.join()

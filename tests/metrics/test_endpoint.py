@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from aod.errors import SurroundingsError
+from aod.errors import HostError
 from aod.metrics import endpoint as endpoint_module
 from aod.metrics.collector import Exposition
 from aod.metrics.endpoint import MAX_CONVERSATIONS, Endpoint
-from tests.conftest import Told
+from tests.conftest import Logged
 
 Render = Callable[[str], tuple[bytes, str]]
 GET = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -21,13 +21,13 @@ def plain(accept: str) -> tuple[bytes, str]:
 
 @asynccontextmanager
 async def serving(
-    told: Told, render: Render = plain, host: str = "127.0.0.1"
+    logged: Logged, render: Render = plain, host: str = "127.0.0.1"
 ) -> AsyncIterator[Endpoint]:
     """An endpoint on a free port."""
     endpoint = Endpoint(host, 0, render)
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         task = group.create_task(endpoint.run())
-        await told.until("metrics served")
+        await logged.until("metrics served")
         yield endpoint
         task.cancel()
 
@@ -42,9 +42,9 @@ async def ask(endpoint: Endpoint, request: bytes, host: str = "127.0.0.1") -> st
 
 
 async def test_the_metrics_are_served(
-    told: Told, make_exposition: Callable[..., Exposition]
+    logged: Logged, make_exposition: Callable[..., Exposition]
 ) -> None:
-    async with serving(told, make_exposition().render) as endpoint:
+    async with serving(logged, make_exposition().render) as endpoint:
         answer = await ask(endpoint, GET)
 
     head, _, body = answer.partition("\r\n\r\n")
@@ -53,17 +53,17 @@ async def test_the_metrics_are_served(
     assert "aod_smb_open_requests{" in body
 
 
-async def test_the_accept_headers_are_handed_on(told: Told) -> None:
+async def test_the_accept_headers_are_handed_on(logged: Logged) -> None:
     request = b"GET /metrics?x=1 HTTP/1.0\r\nACCEPT: a/b;q=1\r\nx: y\r\naccept:c/d\r\n\r\n"
 
-    async with serving(told) as endpoint:
+    async with serving(logged) as endpoint:
         answer = await ask(endpoint, request)
 
     assert answer.endswith("\r\n\r\naccept=a/b;q=1,c/d\n")
 
 
-async def test_head_gets_no_body(told: Told) -> None:
-    async with serving(told) as endpoint:
+async def test_head_gets_no_body(logged: Logged) -> None:
+    async with serving(logged) as endpoint:
         answer = await ask(endpoint, b"HEAD /metrics HTTP/1.1\r\n\r\n")
 
     assert answer.endswith("Content-Length: 8\r\nConnection: close\r\n\r\n")
@@ -82,9 +82,9 @@ async def test_head_gets_no_body(told: Told) -> None:
     ],
 )
 async def test_what_is_not_asked_for_right_is_refused(
-    told: Told, request_line: bytes, status: int
+    logged: Logged, request_line: bytes, status: int
 ) -> None:
-    async with serving(told) as endpoint:
+    async with serving(logged) as endpoint:
         answer = await ask(endpoint, request_line + b"\r\n\r\n")
 
     assert answer.startswith(f"HTTP/1.1 {status} ")
@@ -92,10 +92,10 @@ async def test_what_is_not_asked_for_right_is_refused(
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(SurroundingsError("closed"), 503), (KeyError("x"), 500)],
+    [(HostError("closed"), 503), (KeyError("x"), 500)],
 )
 async def test_a_reading_that_fails_costs_this_answer_only(
-    told: Told, error: Exception, status: int
+    logged: Logged, error: Exception, status: int
 ) -> None:
     failures = [error]
 
@@ -104,7 +104,7 @@ async def test_a_reading_that_fails_costs_this_answer_only(
             raise failures.pop()
         return plain(accept)
 
-    async with serving(told, render) as endpoint:
+    async with serving(logged, render) as endpoint:
         first, second = await ask(endpoint, GET), await ask(endpoint, GET)
 
     assert first.startswith(f"HTTP/1.1 {status} ")
@@ -112,28 +112,28 @@ async def test_a_reading_that_fails_costs_this_answer_only(
 
 
 async def test_an_accept_header_without_sense_is_no_failure_of_ours(
-    told: Told, make_exposition: Callable[..., Exposition]
+    logged: Logged, make_exposition: Callable[..., Exposition]
 ) -> None:
     request = b"GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text;version=x.y\r\n\r\n"
 
-    async with serving(told, make_exposition().render) as endpoint:
+    async with serving(logged, make_exposition().render) as endpoint:
         answer = await ask(endpoint, request)
 
     assert answer.startswith("HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4")
 
 
-async def test_more_conversations_than_the_limit_are_closed_at_once(told: Told) -> None:
-    async with serving(told) as endpoint:
+async def test_more_conversations_than_the_limit_are_closed_at_once(logged: Logged) -> None:
+    async with serving(logged) as endpoint:
         idle = [
             await asyncio.open_connection("127.0.0.1", endpoint.port)
             for _ in range(MAX_CONVERSATIONS)
         ]
-        await told.until("metrics served")
+        await logged.until("metrics served")
 
         with pytest.raises(ConnectionError):
             await ask_until_refused(endpoint)
 
-        assert told.count("refused a connection") >= 1
+        assert logged.count("refused a connection") >= 1
         for _, writer in idle:
             writer.close()
 
@@ -144,17 +144,19 @@ async def ask_until_refused(endpoint: Endpoint) -> None:
             raise ConnectionError("closed without an answer")
 
 
-async def test_who_says_nothing_is_hung_up_on(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_says_nothing_is_hung_up_on(
+    logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(endpoint_module, "DEADLINE_S", 0.05)
 
-    async with serving(told) as endpoint:
+    async with serving(logged) as endpoint:
         await asyncio.gather(ask(endpoint, b"GET /metr"), return_exceptions=True)
 
-    assert told.count("a conversation ended early: TimeoutError") == 1
+    assert logged.count("a conversation ended early: TimeoutError") == 1
 
 
-async def test_the_end_of_the_service_waits_for_no_client(told: Told) -> None:
-    async with serving(told) as endpoint:
+async def test_the_end_of_the_service_waits_for_no_client(logged: Logged) -> None:
+    async with serving(logged) as endpoint:
         reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
         writer.write(b"GET /")
 
@@ -163,14 +165,14 @@ async def test_the_end_of_the_service_waits_for_no_client(told: Told) -> None:
     assert left == b"" or isinstance(left, ConnectionError)
 
 
-async def test_ipv6_is_served(told: Told) -> None:
-    async with serving(told, host="::1") as endpoint:
+async def test_ipv6_is_served(logged: Logged) -> None:
+    async with serving(logged, host="::1") as endpoint:
         assert (await ask(endpoint, GET, "::1")).startswith("HTTP/1.1 200 ")
 
 
-async def test_a_port_in_use_is_an_error(told: Told) -> None:
-    async with serving(told) as endpoint:
-        with pytest.raises(SurroundingsError, match="in use"):
+async def test_a_port_in_use_is_an_error(logged: Logged) -> None:
+    async with serving(logged) as endpoint:
+        with pytest.raises(HostError, match="in use"):
             await Endpoint("127.0.0.1", endpoint.port, plain).run()
 
 

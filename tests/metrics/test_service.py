@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from aod.activity import room
+from aod.activity import eviction
 from aod.bundle import OutputDirectory
 from aod.runtime import supervisor
-from tests.conftest import Told, make_config
+from tests.conftest import Logged, make_config
 from tests.fakes import FakeTracer, running
 
 READ = ("SMB2_READ", "", "")
@@ -37,13 +37,13 @@ async def scrape(port: int) -> dict[tuple[str, ...], float]:
 
 
 async def test_the_service_serves_what_its_tracer_counts(
-    output: OutputDirectory, tracer: FakeTracer, told: Told
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> None:
     port = free_port()
     config = make_config(output.path, metrics={"listen": f"127.0.0.1:{port}"})
 
     async with running(config, output, tracer):
-        await told.until("metrics served")
+        await logged.until("metrics served")
         found = await scrape(port)
 
     count = "aod_smb_operation_duration_seconds_count"
@@ -54,7 +54,7 @@ async def test_the_service_serves_what_its_tracer_counts(
 
 
 async def test_a_port_in_use_switches_the_metrics_off_and_nothing_else(
-    output: OutputDirectory, tracer: FakeTracer, told: Told, monkeypatch: pytest.MonkeyPatch
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.0)
     with socket.socket() as other:
@@ -63,14 +63,14 @@ async def test_a_port_in_use_switches_the_metrics_off_and_nothing_else(
         config = make_config(output.path, metrics={"listen": f"127.0.0.1:{other.getsockname()[1]}"})
 
         async with running(config, output, tracer):
-            await told.until("component switched off until the next start component=metrics")
+            await logged.until("component switched off until the next start component=metrics")
 
-    assert told.count("cannot serve metrics on 127.0.0.1") == 5
-    assert told.count("stopped ") == 1
+    assert logged.count("cannot serve metrics on 127.0.0.1") == 5
+    assert logged.count("stopped ") == 1
 
 
 async def test_a_reload_moves_the_endpoint(
-    output: OutputDirectory, tracer: FakeTracer, told: Told
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> None:
     first, second = free_port(), free_port()
     configs = [
@@ -79,9 +79,9 @@ async def test_a_reload_moves_the_endpoint(
     ]
 
     async with running(configs[0], output, tracer, load=lambda: configs[1]) as service:
-        await told.until("metrics served")
+        await logged.until("metrics served")
         service.signals.reload.set()
-        await told.until("metrics served", times=2)
+        await logged.until("metrics served", times=2)
         found = await scrape(second)
         with contextlib.suppress(ConnectionRefusedError):
             pytest.fail(f"{await scrape(first)} is still served")
@@ -90,7 +90,7 @@ async def test_a_reload_moves_the_endpoint(
 
 
 async def test_the_file_is_written_while_the_service_runs(
-    output: OutputDirectory, tracer: FakeTracer, tmp_path: Path, told: Told
+    output: OutputDirectory, tracer: FakeTracer, tmp_path: Path, logged: Logged
 ) -> None:
     path = tmp_path / "aod.prom"
     config = make_config(output.path, metrics={"textfile": str(path)})
@@ -105,17 +105,17 @@ async def test_the_file_is_written_while_the_service_runs(
 
 
 async def test_idle_counters_leave_the_kernel_and_stay_in_the_metrics(
-    output: OutputDirectory, tracer: FakeTracer, told: Told, monkeypatch: pytest.MonkeyPatch
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "PAUSE_S", 0.05)
+    monkeypatch.setattr(eviction, "PAUSE_S", 0.05)
     tracer.counter_capacity = 0
     tracer.forgotten.append((0, 0))  # nothing is open
     port = free_port()
     config = make_config(output.path, metrics={"listen": f"127.0.0.1:{port}"})
 
     async with running(config, output, tracer):
-        await told.until("metrics served")
-        await told.until("idle counters dropped count=1 of=1")
+        await logged.until("metrics served")
+        await logged.until("idle counters dropped count=1 of=1")
         found = await scrape(port)
 
     assert (0, 0, 8) in tracer.dropped

@@ -9,7 +9,7 @@ import pytest
 from aod.metrics import textfile as textfile_module
 from aod.metrics.collector import Exposition
 from aod.metrics.textfile import Textfile
-from tests.conftest import Told, names_in
+from tests.conftest import Logged, names_in
 
 
 class Times:
@@ -57,7 +57,7 @@ async def test_the_file_is_there_while_the_service_runs(tmp_path: Path) -> None:
 
 
 async def test_it_holds_the_metrics(
-    tmp_path: Path, told: Told, make_exposition: Callable[..., Exposition]
+    tmp_path: Path, logged: Logged, make_exposition: Callable[..., Exposition]
 ) -> None:
     path, times, exposition = tmp_path / "aod.prom", Times(), make_exposition()
 
@@ -83,37 +83,37 @@ async def test_a_link_in_its_place_is_replaced_not_followed(tmp_path: Path) -> N
     assert (tmp_path / "victim").read_text() == "untouched"
 
 
-async def test_a_link_on_the_way_is_refused(tmp_path: Path, told: Told) -> None:
+async def test_a_link_on_the_way_is_refused(tmp_path: Path, logged: Logged) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
 
     async with writing(tmp_path / "link" / "aod.prom", Times().text):
-        await told.until("link is a link or no directory")
+        await logged.until("link is a link or no directory")
 
     assert names_in(tmp_path / "real") == []
 
 
 async def test_a_share_is_not_touched(
-    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mountinfo = tmp_path / "mountinfo"
     mountinfo.write_text(f"9 8 0:9 / {tmp_path} rw - cifs //nas/share rw\n")
     monkeypatch.setattr("aod.host.mounts.MOUNTINFO", str(mountinfo))
 
     async with writing(tmp_path / "aod.prom", Times().text):
-        await told.until("lies on the cifs mount")
+        await logged.until("lies on the cifs mount")
 
     assert names_in(tmp_path) == ["mountinfo"]
 
 
 async def test_a_directory_that_is_not_there_is_told_once_and_tried_again(
-    tmp_path: Path, told: Told
+    tmp_path: Path, logged: Logged
 ) -> None:
     times = Times()
 
     async with writing(tmp_path / "later" / "aod.prom", times.text):
         await times.until(5)
         (tmp_path / "later").mkdir()
-        await told.until("metrics written again")
+        await logged.until("metrics written again")
 
-    assert told.count("metrics not written") == 1
+    assert logged.count("metrics not written") == 1

@@ -9,17 +9,17 @@ import pytest
 
 from aod.actions import ACTIONS, create
 from aod.actions.tcpdump import Tcpdump
-from aod.host.capabilities import Capability, Rights, mask, rights
+from aod.host.capabilities import Capability, CapabilitySets, capability_sets, mask
 from aod.processes import programs
 from aod.processes.programs import NotRun
 
 OTHER = 1234
 ALL = (1 << 41) - 1
-NOTHING = Rights(0, 0, 0, 0, 0)
+NOTHING = CapabilitySets(0, 0, 0, 0, 0)
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root to take rights away")
 may_bound = pytest.mark.skipif(
-    not rights().effective >> Capability.SETPCAP & 1, reason="takes CAP_SETPCAP"
+    not capability_sets().effective >> Capability.SETPCAP & 1, reason="takes CAP_SETPCAP"
 )
 
 
@@ -160,16 +160,16 @@ def test_a_child_that_is_not_roots_is_passed_only_what_is_ambient_and_needed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: OTHER)
-    ambient = Rights(0, 0, 0, ALL, mask([Capability.NET_RAW, Capability.BPF]))
+    ambient = CapabilitySets(0, 0, 0, ALL, mask([Capability.NET_RAW, Capability.BPF]))
 
-    passed = programs._rights(ambient, [Capability.NET_RAW, Capability.SYSLOG])
+    passed = programs._restrictions(ambient, [Capability.NET_RAW, Capability.SYSLOG])
 
     assert passed == ["--inh-caps=-all,+net_raw"]
 
 
 @as_root
 def test_without_the_right_to_take_rights_away_a_child_still_gains_none() -> None:
-    assert programs._rights(NOTHING, [Capability.SYSLOG]) == [
+    assert programs._restrictions(NOTHING, [Capability.SYSLOG]) == [
         "--no-new-privs",
         "--inh-caps=-all",
     ]

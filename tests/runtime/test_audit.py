@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from aod.bundle import OutputDirectory
-from aod.bundle.retention import Cleanup, Limits
+from aod.bundle.retention import Limits, Retention
 from aod.runtime import audit
 from aod.runtime.audit import FILE, OLDER, Audit
-from tests.conftest import Told, names_in
+from tests.conftest import Logged, names_in
 
 
 class Noting(Audit):
@@ -72,7 +72,7 @@ async def test_the_file_is_for_us_alone(output: OutputDirectory, umask: int) -> 
 
 
 async def test_a_link_in_its_place_is_refused(
-    output: OutputDirectory, tmp_path: Path, told: Told
+    output: OutputDirectory, tmp_path: Path, logged: Logged
 ) -> None:
     victim = tmp_path / "victim"
     victim.write_text("untouched")
@@ -81,7 +81,7 @@ async def test_a_link_in_its_place_is_refused(
     async with writing(output) as log:
         log.record("config")
 
-    assert told.count("audit not written: lines=1") == 1
+    assert logged.count("audit not written: lines=1") == 1
     assert victim.read_text() == "untouched"
 
 
@@ -153,7 +153,7 @@ async def test_a_line_that_a_crash_has_cut_costs_no_other(output: OutputDirector
 
 @pytest.mark.parametrize("kind", ["fifo", "directory", "hard link", "of another"])
 async def test_what_is_no_file_of_ours_is_refused_and_the_loss_told_later(
-    output: OutputDirectory, tmp_path: Path, told: Told, kind: str
+    output: OutputDirectory, tmp_path: Path, logged: Logged, kind: str
 ) -> None:
     path, elsewhere = output.path / FILE, tmp_path / "elsewhere"
     elsewhere.write_text("untouched\n")
@@ -176,8 +176,8 @@ async def test_what_is_no_file_of_ours_is_refused_and_the_loss_told_later(
     path.rename(tmp_path / "away")
     await asyncio.to_thread(note, log, 4)
 
-    assert told.count("audit not written: lines=1") == 1
-    assert told.count("audit not written") == 2  # the second one for debugging only
+    assert logged.count("audit not written: lines=1") == 1
+    assert logged.count("audit not written") == 2  # the second one for debugging only
     assert [line["event"] for line in lines(output)] == ["note", "dropped"]
     assert lines(output)[1]["lines"] == 3
     assert elsewhere.read_text() == "untouched\n"
@@ -248,7 +248,7 @@ async def test_a_bundle_that_is_deleted_is_noted(output: OutputDirectory) -> Non
     for number in (1, 2):
         (output.path / f"aod_{number:019}.tar.zst").write_bytes(b"x" * 10)
     async with writing(output) as log:
-        cleanup = Cleanup(output, Limits(1, 1 << 20), log.record)
+        cleanup = Retention(output, Limits(1, 1 << 20), log.record)
         await asyncio.to_thread(cleanup.sweep, 10, 1 << 60)
 
     (note,) = lines(output)

@@ -40,7 +40,7 @@ async def main(folder):
         async with running(config, output, FakeTracer(), seconds=240) as runs:
             for count in range(1, MANY + 1):
                 runs.send(slow())
-                while runs.service.tally.bundles["sealed"] < count:
+                while runs.service.service_counts.bundles["sealed"] < count:
                     await asyncio.sleep(0.005)
                 if count in (FEW, MANY):
                     print(pss_kib(), flush=True)

@@ -1,15 +1,15 @@
 import asyncio
 
-from aod.runtime.queue import Channel
+from aod.runtime.queue import Queue
 
 
-async def received(channel: Channel[int]) -> list[int]:
+async def received(channel: Queue[int]) -> list[int]:
     async with asyncio.timeout(5):
         return [item async for item in channel]
 
 
 async def test_items_arrive_in_order_and_the_close_ends_them() -> None:
-    channel: Channel[int] = Channel(10)
+    channel: Queue[int] = Queue(10)
     for item in range(3):
         channel.send(item)
     channel.close()
@@ -18,7 +18,7 @@ async def test_items_arrive_in_order_and_the_close_ends_them() -> None:
 
 
 async def test_a_full_channel_drops_the_oldest_and_counts_it() -> None:
-    channel: Channel[int] = Channel(2)
+    channel: Queue[int] = Queue(2)
     for item in range(5):
         channel.send(item)
     channel.close()
@@ -28,7 +28,7 @@ async def test_a_full_channel_drops_the_oldest_and_counts_it() -> None:
 
 
 async def test_what_comes_after_the_close_is_counted() -> None:
-    channel: Channel[int] = Channel(2)
+    channel: Queue[int] = Queue(2)
     channel.close()
 
     channel.send(1)
@@ -38,7 +38,7 @@ async def test_what_comes_after_the_close_is_counted() -> None:
 
 
 async def test_a_waiting_receiver_is_woken() -> None:
-    channel: Channel[int] = Channel(2)
+    channel: Queue[int] = Queue(2)
 
     async with asyncio.TaskGroup() as tasks:
         receiver = tasks.create_task(received(channel), name="receiver")
@@ -51,7 +51,7 @@ async def test_a_waiting_receiver_is_woken() -> None:
 
 
 async def test_what_waits_can_be_dropped_and_is_counted() -> None:
-    channel = Channel[int](10)
+    channel = Queue[int](10)
     for number in range(3):
         channel.send(number)
 
@@ -64,7 +64,7 @@ async def test_what_waits_can_be_dropped_and_is_counted() -> None:
 
 async def test_each_item_that_is_dropped_is_told() -> None:
     dropped: list[int] = []
-    channel: Channel[int] = Channel(2, dropped.append)
+    channel: Queue[int] = Queue(2, dropped.append)
 
     for item in range(3):
         channel.send(item)

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from aod.errors import SurroundingsError
+from aod.errors import HostError
 from aod.runtime import supervisor as module
-from aod.runtime.supervisor import MAX_FAILURES, Component, Policy, Pulse, Supervisor
-from tests.conftest import Told
+from aod.runtime.supervisor import MAX_FAILURES, Component, Policy, Progress, Supervisor
+from tests.conftest import Logged
 
 
 class Flaky:
@@ -21,7 +21,7 @@ class Flaky:
         self.works = asyncio.Event()
         self._error = error or ZeroDivisionError("bug")
 
-    async def __call__(self, pulse: Pulse) -> None:
+    async def __call__(self, progress: Progress) -> None:
         self.starts += 1
         if self.starts <= self.failures:
             raise self._error
@@ -75,7 +75,7 @@ async def test_an_essential_one_that_fails_too_often_asks_for_the_end(
 
 
 async def test_an_optional_one_is_switched_off_and_the_others_go_on(
-    supervisor: Supervisor, told: Told
+    supervisor: Supervisor, logged: Logged
 ) -> None:
     other = Flaky(failures=0)
     supervisor.start(Component("other", other))
@@ -84,7 +84,7 @@ async def test_an_optional_one_is_switched_off_and_the_others_go_on(
     await other.works.wait()
 
     assert (supervisor.switched_off, supervisor.failure) == (("metrics",), None)
-    assert told.count("component switched off until the next start component=metrics") == 1
+    assert logged.count("component switched off until the next start component=metrics") == 1
 
 
 async def test_a_lasting_one_is_never_given_up(supervisor: Supervisor) -> None:
@@ -109,12 +109,12 @@ async def test_failures_of_long_ago_do_not_count(
 
 
 async def test_what_no_other_start_can_mend_is_given_up_at_once(supervisor: Supervisor) -> None:
-    flaky = Flaky(failures=1, error=SurroundingsError("no kprobes"))
+    flaky = Flaky(failures=1, error=HostError("no kprobes"))
 
     await supervisor.start(Component("tracer", flaky, is_hopeless=lambda error: True))
 
     assert flaky.starts == 1
-    assert isinstance(supervisor.failure, SurroundingsError)
+    assert isinstance(supervisor.failure, HostError)
 
 
 async def test_the_pauses_double_up_to_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,14 +149,14 @@ async def test_at_the_end_nobody_waits_for_a_pause() -> None:
 async def test_a_component_is_late_while_its_step_takes_too_long(supervisor: Supervisor) -> None:
     begun, go_on, rested = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def work(pulse: Pulse) -> None:
-        with pulse.busy():
+    async def work(progress: Progress) -> None:
+        with progress.busy():
             begun.set()
             await go_on.wait()
         rested.set()
         await asyncio.Event().wait()
 
-    supervisor.start(Component("slow", work, pulse=Pulse(limit_s=0.0)))
+    supervisor.start(Component("slow", work, progress=Progress(limit_s=0.0)))
     await begun.wait()
     assert supervisor.late == ("slow",)
 
@@ -166,7 +166,7 @@ async def test_a_component_is_late_while_its_step_takes_too_long(supervisor: Sup
 
 
 def test_a_pulse_in_time_is_not_late() -> None:
-    pulse = Pulse(limit_s=60.0)
+    progress = Progress(limit_s=60.0)
 
-    with pulse.busy():
-        assert not pulse.is_late()
+    with progress.busy():
+        assert not progress.is_late()

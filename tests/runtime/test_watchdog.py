@@ -6,7 +6,7 @@ import pytest
 
 from aod.runtime.interval import Interval
 from aod.runtime.watchdog import Watchdog, limit_s
-from tests.conftest import Notes, Told
+from tests.conftest import Logged, Notes
 
 WANTED = {"WATCHDOG_USEC": "30000000"}
 
@@ -39,18 +39,18 @@ async def test_it_is_fed_three_times_in_its_time(systemd: Notes) -> None:
     assert systemd() == ["STATUS=fine", *["WATCHDOG=1"] * 4]
 
 
-async def test_it_is_not_fed_while_a_component_is_late(systemd: Notes, told: Told) -> None:
+async def test_it_is_not_fed_while_a_component_is_late(systemd: Notes, logged: Logged) -> None:
     make(late=("names", "cleanup")).look(0.0, overdue_s=0.0)
 
     assert systemd() == ["STATUS=fine"]
-    assert told.count("the watchdog is not fed: names, cleanup") == 1
+    assert logged.count("the watchdog is not fed: names, cleanup") == 1
 
 
-async def test_it_is_not_fed_after_the_loop_was_held_up(systemd: Notes, told: Told) -> None:
+async def test_it_is_not_fed_after_the_loop_was_held_up(systemd: Notes, logged: Logged) -> None:
     make().look(0.0, overdue_s=16.0)
 
     assert systemd() == ["STATUS=fine"]
-    assert told.count("the event loop was held up seconds=16.0") == 1
+    assert logged.count("the event loop was held up seconds=16.0") == 1
 
 
 async def test_a_status_is_told_when_it_changes(systemd: Notes) -> None:

@@ -27,7 +27,7 @@ from aod.incidents.incident import Incident
 from aod.service import service as service_module
 from aod.smb import Command as Smb
 from aod.smb.names import Names
-from tests.conftest import Collect, Told, make_config
+from tests.conftest import Collect, Logged, make_config
 from tests.control.test_control import connected
 from tests.events import MS
 from tests.fakes import FakeTracer, only_manifest, running, slow
@@ -38,10 +38,10 @@ A = TypeVar("A", bound=protocol.Answer)
 
 @asynccontextmanager
 async def answering(
-    config: Config, output: OutputDirectory, tracer: FakeTracer, told: Told
+    config: Config, output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> AsyncIterator[Any]:
     async with running(config, output, tracer) as send:
-        await told.until("listening")
+        await logged.until("listening")
         yield send
 
 
@@ -52,11 +52,11 @@ async def ask(wanted: type[A], **options: Any) -> A:
 
 
 async def test_the_status_names_process_directory_and_config(
-    output: OutputDirectory, tracer: FakeTracer, told: Told
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> None:
     config = make_config(output.path)
 
-    async with answering(config, output, tracer, told):
+    async with answering(config, output, tracer, logged):
         answer = await ask(StatusAnswer)
 
     assert (answer.pid, answer.output) == (os.getpid(), str(output.path))
@@ -66,9 +66,9 @@ async def test_the_status_names_process_directory_and_config(
 
 
 async def test_a_sample_is_that_of_the_services_tracer(
-    output: OutputDirectory, tracer: FakeTracer, told: Told
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> None:
-    async with answering(make_config(output.path), output, tracer, told):
+    async with answering(make_config(output.path), output, tracer, logged):
         answer = await ask(SampleAnswer)
 
     sample = answer.sample()
@@ -81,25 +81,25 @@ async def test_a_sample_is_that_of_the_services_tracer(
 async def test_a_sample_has_the_names_of_its_trees(
     output: OutputDirectory,
     tracer: FakeTracer,
-    told: Told,
+    logged: Logged,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "DebugData").write_text("1) ConnectionId: 0x0 Hostname: nas01\n")
     monkeypatch.setattr(service_module, "Names", partial(Names, tmp_path / "DebugData"))
 
-    async with answering(make_config(output.path), output, tracer, told):
+    async with answering(make_config(output.path), output, tracer, logged):
         answer = await ask(SampleAnswer)
 
     assert answer.names().server_and_share(0, 0) == ("nas01", "")
 
 
 async def test_the_tracer_is_told_with_its_probes_and_books(
-    output: OutputDirectory, tracer: FakeTracer, told: Told
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> None:
     tracer.missing = {"smb3_tcon": "no such tracepoint"}
 
-    async with answering(make_config(output.path), output, tracer, told):
+    async with answering(make_config(output.path), output, tracer, logged):
         answer = await ask(TracerAnswer)
 
     attached = answer.attached()
@@ -116,12 +116,12 @@ async def test_what_is_asked_for_becomes_a_bundle_with_what_is_open(
     output: OutputDirectory,
     tracer: FakeTracer,
     script: Script,
-    told: Told,
+    logged: Logged,
     waiting_thread: None,
 ) -> None:
     tracer.sent_ns -= 7000 * MS
 
-    async with answering(make_config(output.path), output, tracer, told):
+    async with answering(make_config(output.path), output, tracer, logged):
         answer = await ask(CollectAnswer, reason="the backup hangs")
 
     manifest = await only_manifest(output)
@@ -140,18 +140,18 @@ async def test_what_is_asked_for_becomes_a_bundle_with_what_is_open(
 
 
 async def test_what_waits_by_nature_is_no_evidence(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     tracer.command = Smb.SMB2_CHANGE_NOTIFY
 
-    async with answering(make_config(output.path), output, tracer, told):
+    async with answering(make_config(output.path), output, tracer, logged):
         await ask(CollectAnswer)
 
     assert (await only_manifest(output))["anomalies"][0]["events"] == []
 
 
 async def test_asked_for_while_one_is_collected_it_joins_that_bundle(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     begun, joined = asyncio.Event(), asyncio.Event()
 
@@ -165,7 +165,7 @@ async def test_asked_for_while_one_is_collected_it_joins_that_bundle(
         return Result()
 
     script["dmesg"], script["mounts"] = waits, of_the_manual_alone
-    async with answering(make_config(output.path), output, tracer, told) as send:
+    async with answering(make_config(output.path), output, tracer, logged) as send:
         send(slow())
         await begun.wait()
         answer = await ask(CollectAnswer)
@@ -176,11 +176,11 @@ async def test_asked_for_while_one_is_collected_it_joins_that_bundle(
 
 
 async def test_what_is_asked_for_is_never_held_back(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     config = make_config(output.path, incidents={"max_bundles_per_hour": 3})
 
-    async with answering(config, output, tracer, told):
+    async with answering(config, output, tracer, logged):
         bundles = [(await ask(CollectAnswer)).bundle for _ in range(5)]
 
     assert len(set(bundles)) == 5
@@ -190,23 +190,23 @@ async def test_a_disk_that_refuses_is_told_to_who_asked(
     output: OutputDirectory,
     tracer: FakeTracer,
     script: Script,
-    told: Told,
+    logged: Logged,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def refuses(incident: Incident, output: OutputDirectory) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Incident, "collect", refuses)
-    async with answering(make_config(output.path), output, tracer, told):
+    async with answering(make_config(output.path), output, tracer, logged):
         with pytest.raises(ServiceError, match=r"bundle not opened: .*No space left on device"):
             await ask(CollectAnswer)
 
 
 @pytest.mark.parametrize("reason", [5, None, ["x"], "x" * 1001])
 async def test_a_reason_that_is_none_is_refused(
-    output: OutputDirectory, tracer: FakeTracer, told: Told, reason: Any
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged, reason: Any
 ) -> None:
-    async with answering(make_config(output.path), output, tracer, told):
+    async with answering(make_config(output.path), output, tracer, logged):
         with pytest.raises(ServiceError, match="a text of at most 1000 characters"):
             await ask(CollectAnswer, reason=reason)
 
@@ -215,7 +215,7 @@ async def test_who_leaves_does_not_end_the_collecting(
     output: OutputDirectory,
     tracer: FakeTracer,
     script: Script,
-    told: Told,
+    logged: Logged,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -228,19 +228,19 @@ async def test_who_leaves_does_not_end_the_collecting(
         return Result()
 
     script["dmesg"] = waits
-    async with answering(make_config(output.path), output, tracer, told):
+    async with answering(make_config(output.path), output, tracer, logged):
         with await asyncio.to_thread(connected, tmp_path / "runtime") as connection:
             await asyncio.to_thread(connection.sendall, protocol.request_line("collect", {}))
             await begun.wait()
-        await told.until("a client was left")
+        await logged.until("a client was left")
         left.set()
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     assert (await only_manifest(output))["state"] == "sealed"
 
 
 async def test_who_waits_when_the_service_ends_still_hears_of_the_bundle(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     begun = asyncio.Event()
 
@@ -251,7 +251,7 @@ async def test_who_waits_when_the_service_ends_still_hears_of_the_bundle(
 
     script["dmesg"] = lasts
     config = make_config(output.path, shutdown_grace_sec=1)
-    async with asyncio.TaskGroup() as group, answering(config, output, tracer, told):
+    async with asyncio.TaskGroup() as group, answering(config, output, tracer, logged):
         asking = group.create_task(ask(CollectAnswer))
         await begun.wait()
 
@@ -261,13 +261,13 @@ async def test_who_waits_when_the_service_ends_still_hears_of_the_bundle(
 
 
 async def test_what_was_held_back_is_told(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
-    async with answering(make_config(output.path), output, tracer, told) as send:
+    async with answering(make_config(output.path), output, tracer, logged) as send:
         send(slow())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
         send(slow())
-        await told.until("anomaly held back")
+        await logged.until("anomaly held back")
         answer = await ask(SuppressedAnswer)
 
     (held,) = answer.suppressed
@@ -275,11 +275,11 @@ async def test_what_was_held_back_is_told(
 
 
 async def test_sigusr1_collects_with_the_same_evidence(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     async with running(make_config(output.path), output, tracer) as runs:
         runs.signals.collect.set()
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     (manual,) = (await only_manifest(output))["anomalies"]
     assert (manual["reason"], manual["count"]) == ("SIGUSR1", 1)

@@ -17,7 +17,7 @@ from aod.service import service as service_module
 from aod.smb import Command as Smb
 from aod.smb.names import Names
 from aod.tracer.own import OwnProcesses
-from tests.conftest import Collect, Told, make_config, names_in
+from tests.conftest import Collect, Logged, make_config, names_in
 from tests.events import MS
 from tests.fakes import FakeTracer, only_manifest, running, slow
 
@@ -31,7 +31,7 @@ async def test_a_share_with_an_old_request_is_left_alone(
     output: OutputDirectory,
     tracer: FakeTracer,
     script: Script,
-    told: Told,
+    logged: Logged,
     waited_ms: int,
     expected: str,
 ) -> None:
@@ -42,7 +42,7 @@ async def test_a_share_with_an_old_request_is_left_alone(
     tracer.sent_ns -= waited_ms * MS
     async with running(make_config(output.path), output, tracer) as send:
         send(slow())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     assert (await only_manifest(output))["actions"]["dmesg"]["reason"] == expected
 
@@ -57,13 +57,13 @@ async def test_a_request_that_hangs_becomes_a_bundle_with_its_threads_stack(
     output: OutputDirectory,
     tracer: FakeTracer,
     script: Script,
-    told: Told,
+    logged: Logged,
     waiting_thread: None,
 ) -> None:
     tracer.sent_ns -= 6000 * MS
 
     async with running(watching_requests(output, 5000), output, tracer):
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     manifest = await only_manifest(output)
     (anomaly,) = manifest["anomalies"]
@@ -77,14 +77,14 @@ async def test_a_request_that_hangs_becomes_a_bundle_with_its_threads_stack(
 
 
 async def test_a_hang_that_lasts_is_one_request_in_one_bundle(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     watcher = {"actions": ["dmesg"], "post_trigger_sec": 1}
     config = watching_requests(output, 100, watcher=watcher)
 
     async with running(config, output, tracer):
-        await told.until("bundle sealed")
-        await told.until("anomaly held back")
+        await logged.until("bundle sealed")
+        await logged.until("anomaly held back")
 
     (anomaly,) = (await only_manifest(output))["anomalies"]
     assert anomaly["repeats"] >= 1
@@ -96,7 +96,7 @@ async def test_a_stack_that_cannot_be_read_does_not_hold_the_anomaly_back(
     output: OutputDirectory,
     tracer: FakeTracer,
     script: Script,
-    told: Told,
+    logged: Logged,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     locked = threading.Event()
@@ -105,8 +105,8 @@ async def test_a_stack_that_cannot_be_read_does_not_hold_the_anomaly_back(
     tracer.sent_ns -= 6000 * MS
 
     async with running(watching_requests(output, 5000), output, tracer):
-        await told.until("the waiting threads could not be looked at")
-        await told.until("bundle sealed")
+        await logged.until("the waiting threads could not be looked at")
+        await logged.until("bundle sealed")
         locked.set()
 
     assert (await only_manifest(output))["anomalies"][0]["count"] == 1
@@ -117,13 +117,13 @@ async def test_a_request_that_cifs_has_given_up_is_forgotten_and_does_not_hang(
     tracer: FakeTracer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    told: Told,
+    logged: Logged,
 ) -> None:
     (tmp_path / "DebugData").write_text("1) ConnectionId: 0x0 Hostname: nas\n\tMIDs:\n")
     monkeypatch.setattr(service_module, "Names", lambda: Names(tmp_path / "DebugData"))
     tracer.sent_ns -= 10_000_000_000
     async with running(watching_requests(output, 1000), output, tracer):
-        await told.until("request given up by cifs")
+        await logged.until("request given up by cifs")
         await tracer.scans.acquire()
 
     assert tracer.forgotten[0] == (0, 0)
@@ -136,7 +136,7 @@ async def test_a_request_that_cifs_has_given_up_is_an_error(
     tmp_path: Path,
     script: Script,
     monkeypatch: pytest.MonkeyPatch,
-    told: Told,
+    logged: Logged,
 ) -> None:
     (tmp_path / "DebugData").write_text("1) ConnectionId: 0x0 Hostname: nas\n\tMIDs:\n")
     monkeypatch.setattr(service_module, "Names", lambda: Names(tmp_path / "DebugData"))
@@ -147,7 +147,7 @@ async def test_a_request_that_cifs_has_given_up_is_an_error(
     )
 
     async with running(config, output, tracer):
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     (anomaly,) = (await only_manifest(output))["anomalies"]
     (event,) = anomaly["events"]
@@ -176,7 +176,7 @@ async def test_a_request_of_our_own_does_not_hang(
     with own.own(7):
         tracer.sent_ns = time.monotonic_ns()
     tracer.sent_ns -= 6000 * MS
-    monkeypatch.setattr("aod.tracer.follower.OwnProcesses", lambda: own)
+    monkeypatch.setattr("aod.tracer.watcher.OwnProcesses", lambda: own)
 
     async with running(watching_requests(output, 5000), output, tracer):
         for _ in range(3):

@@ -17,7 +17,7 @@ from aod.bundle.manifest import Manifest
 from aod.detectors.anomaly import Anomaly
 from aod.incidents.incidents import Incidents
 from aod.report.summary import render
-from tests.conftest import Collect, Told, make_anomaly, make_config, names_in
+from tests.conftest import Collect, Logged, make_anomaly, make_config, names_in
 from tests.disk import Faults, clean_of, remount, small_disk, unrecorded, whole
 from tests.events import SECOND
 from tests.incidents.test_incidents import handle, make_incidents
@@ -84,7 +84,7 @@ def fill(disk: Path, *, but_bytes: int) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 async def test_a_disk_that_refuses_any_one_step_costs_at_most_that_bundle(
-    memory: Path, script: Script, told: Told, case: str
+    memory: Path, script: Script, logged: Logged, case: str
 ) -> None:
     number, lasting = CASES[case]
     struck: set[str] = set()
@@ -94,7 +94,7 @@ async def test_a_disk_that_refuses_any_one_step_costs_at_most_that_bundle(
             incidents = make_incidents(make_config(output.path), output)
             faults = Faults(number, first, lasting=lasting)
             with faults.on():
-                end = await first_of(incidents, told)
+                end = await first_of(incidents, logged)
             await check_whole(output)
             outcomes.add(end)
             await check_next(incidents, output, told=end == "not opened")
@@ -110,7 +110,7 @@ async def test_a_disk_that_refuses_any_one_step_costs_at_most_that_bundle(
 
 
 async def test_a_disk_that_fills_up_at_any_page_costs_at_most_that_bundle(
-    tmp_path: Path, script: Script, told: Told, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, script: Script, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = os.sysconf("SC_PAGE_SIZE")
     noise = os.urandom(5 * page)
@@ -132,7 +132,7 @@ async def test_a_disk_that_fills_up_at_any_page_costs_at_most_that_bundle(
             with monkeypatch.context() as patch:
                 # Others take the room after it was looked at.
                 patch.setattr(output, "free_bytes", lambda: 1 << 30)
-                outcomes.append(await first_of(incidents, told))
+                outcomes.append(await first_of(incidents, logged))
                 await check_whole(output)
                 await asyncio.to_thread((mount / "ballast").unlink)
                 await check_next(incidents, output, told=outcomes[-1] == "not opened")
@@ -142,12 +142,12 @@ async def test_a_disk_that_fills_up_at_any_page_costs_at_most_that_bundle(
 
 
 async def test_a_disk_that_turns_read_only_while_collecting_has_its_bundle_sealed_later(
-    tmp_path: Path, script: Script, told: Told
+    tmp_path: Path, script: Script, logged: Logged
 ) -> None:
     mount = tmp_path / "disk"
 
     async def breaks(context: Context, out: Output) -> Result:
-        if not told.count("output failed"):
+        if not logged.count("output failed"):
             await asyncio.to_thread(remount, mount, "ro")
             await out.write(b"refused")
         return Result()
@@ -162,7 +162,7 @@ async def test_a_disk_that_turns_read_only_while_collecting_has_its_bundle_seale
         await asyncio.to_thread(OutputDirectory.open, mount) as output,
     ):
         incidents = make_incidents(make_config(mount), output)
-        outcome = await first_of(incidents, told, make_anomaly("error-2"))
+        outcome = await first_of(incidents, logged, make_anomaly("error-2"))
         await handle(incidents, make_anomaly("latency", 3 * SECOND))
         await settle(output)
         left = names_in(mount)
@@ -173,17 +173,17 @@ async def test_a_disk_that_turns_read_only_while_collecting_has_its_bundle_seale
 
     assert outcome == "not sealed"
     assert left == ["aod_0000000001000000000"]
-    assert told.count("leftover stays") == 1
+    assert logged.count("leftover stays") == 1
     assert first.state == "interrupted"
     assert first.trigger == "error-2"
     assert [held.name for held in second.suppressed_since_last] == ["latency"]
 
 
-async def first_of(incidents: Incidents, told: Told, anomaly: Anomaly | None = None) -> str:
+async def first_of(incidents: Incidents, logged: Logged, anomaly: Anomaly | None = None) -> str:
     """Handle an anomaly and return what became of its bundle, which is told once."""
-    told.lines.clear()
+    logged.lines.clear()
     await handle(incidents, anomaly or make_anomaly())
-    (line,) = [line for line in told.lines if line.startswith("bundle ")]
+    (line,) = [line for line in logged.lines if line.startswith("bundle ")]
     match = re.match(r"bundle (not opened|not sealed|sealed)\b", line)
     assert match
     return match[1]

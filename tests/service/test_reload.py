@@ -15,7 +15,7 @@ from aod.errors import ConfigError, TracerError
 from aod.events import Events
 from aod.smb import Command as Smb
 from aod.smb.filter import Filter
-from tests.conftest import Collect, Notes, Told, make_config, names_in
+from tests.conftest import Collect, Logged, Notes, make_config, names_in
 from tests.events import MS, make
 from tests.fakes import FakeTracer, Running, all_manifests, only_manifest, running
 
@@ -49,17 +49,17 @@ def read_of(latency_ms: int) -> Events:
     return make(time.monotonic_ns(), latency_ns=latency_ms * MS, command=Smb.SMB2_READ)
 
 
-async def reload(runs: Running, told: Told, times: int = 1) -> None:
+async def reload(runs: Running, logged: Logged, times: int = 1) -> None:
     runs.signals.reload.set()
-    await told.until(RELOADED, times)
+    await logged.until(RELOADED, times)
 
 
 async def test_the_filter_is_widened_before_the_detectors_change_and_narrowed_after_it(
-    output: OutputDirectory, tracer: FakeTracer, told: Told
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> None:
     load = Loader(slow_from(output.path, 500))
     async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
-        await reload(runs, told)
+        await reload(runs, logged)
 
     thresholds_ms = [each.thresholds_ns[0, Smb.SMB2_READ] // MS for each in tracer.filters]
     assert thresholds_ms == [200, 500]
@@ -67,27 +67,27 @@ async def test_the_filter_is_widened_before_the_detectors_change_and_narrowed_af
 
 
 async def test_events_count_by_the_new_config(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     load = Loader(slow_from(output.path, 50))
     async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
-        await reload(runs, told)
+        await reload(runs, logged)
         for _ in range(2):
             runs.send(read_of(100))
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     assert (await only_manifest(output))["anomalies"][0]["count"] == 2
 
 
 async def test_an_anomaly_that_stays_as_it_is_keeps_what_it_has_counted(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     load = Loader(slow_from(output.path, 200, cleanup={"max_log_age_days": 3}))
     async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
         runs.send(read_of(300))
-        await reload(runs, told)
+        await reload(runs, logged)
         runs.send(read_of(300))
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     manifest = await only_manifest(output)
     assert manifest["anomalies"][0]["count"] == 2
@@ -95,7 +95,7 @@ async def test_an_anomaly_that_stays_as_it_is_keeps_what_it_has_counted(
 
 
 async def test_each_event_of_a_storm_counts_once_over_ten_reloads(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     load = Loader(slow_from(output.path, 200, acceptable_count=0))
     sent = 0
@@ -103,11 +103,11 @@ async def test_each_event_of_a_storm_counts_once_over_ten_reloads(
         for times in range(1, 11):
             load.next = slow_from(output.path, 200 - times % 2, acceptable_count=0)
             runs.signals.reload.set()
-            while told.count(RELOADED) < times:
+            while logged.count(RELOADED) < times:
                 runs.send(read_of(300))
                 sent += 1
                 await asyncio.sleep(0)
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     held_back = sum(held.count for held in runs.service.cooldowns.held_back)
     assert sent > 10
@@ -133,7 +133,7 @@ async def test_a_bad_config_leaves_the_old_one_in_force_and_is_told(
     output: OutputDirectory,
     tracer: FakeTracer,
     script: Script,
-    told: Told,
+    logged: Logged,
     systemd: Notes,
     make_next: Callable[[OutputDirectory], Config | Exception],
     expected: str,
@@ -142,10 +142,10 @@ async def test_a_bad_config_leaves_the_old_one_in_force_and_is_told(
     load.next = make_next(output)
     async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
         runs.signals.reload.set()
-        await told.until("config not reloaded, the old one stays in force")
+        await logged.until("config not reloaded, the old one stays in force")
         for _ in range(2):
             runs.send(read_of(300))
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     notes = systemd()
     reloading = next(i for i, note in enumerate(notes) if note.startswith("RELOADING=1\n"))
@@ -156,20 +156,20 @@ async def test_a_bad_config_leaves_the_old_one_in_force_and_is_told(
 
 
 async def test_each_problem_of_a_bad_config_is_a_line_in_the_log(
-    output: OutputDirectory, tracer: FakeTracer, told: Told
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> None:
     load = Loader(slow_from(output.path, 200))
     load.next = unreadable(output)
     async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
         runs.signals.reload.set()
-        await told.until("config not reloaded", 2)
+        await logged.until("config not reloaded", 2)
 
-        assert told.count("stays in force: config.yaml:3: unknown key 'acceptable'") == 1
-        assert told.count("stays in force: config.yaml:9: too large") == 1
+        assert logged.count("stays in force: config.yaml:3: unknown key 'acceptable'") == 1
+        assert logged.count("stays in force: config.yaml:9: too large") == 1
 
 
 async def test_a_filter_that_the_kernel_refuses_leaves_the_old_config_in_force(
-    output: OutputDirectory, tracer: FakeTracer, told: Told, monkeypatch: pytest.MonkeyPatch
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(wanted: Filter) -> None:
         raise TracerError("writing to a map", 7)
@@ -178,7 +178,7 @@ async def test_a_filter_that_the_kernel_refuses_leaves_the_old_config_in_force(
     load = Loader(slow_from(output.path, 500))
     async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
         runs.signals.reload.set()
-        await told.until("config not reloaded, the old one stays in force: writing to a map")
+        await logged.until("config not reloaded, the old one stays in force: writing to a map")
 
         assert runs.service.active.config == slow_from(output.path, 200)
 
@@ -186,7 +186,7 @@ async def test_a_filter_that_the_kernel_refuses_leaves_the_old_config_in_force(
 async def test_a_filter_that_stays_wider_does_not_take_the_new_config_back(
     output: OutputDirectory,
     tracer: FakeTracer,
-    told: Told,
+    logged: Logged,
     systemd: Notes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -198,35 +198,35 @@ async def test_a_filter_that_stays_wider_does_not_take_the_new_config_back(
     monkeypatch.setattr(tracer, "set_filter", refuse_the_second)
     load = Loader(slow_from(output.path, 500))
     async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
-        await reload(runs, told)
+        await reload(runs, logged)
 
         assert runs.service.active.config == slow_from(output.path, 500)
 
-    assert told.count("the kernel's filter stays wider than it has to be: writing to a map") == 1
+    assert logged.count("the kernel's filter stays wider than it has to be: writing to a map") == 1
     assert not any("not reloaded" in note for note in systemd())
 
 
 async def test_a_good_config_takes_the_complaint_of_a_bad_one_back(
-    output: OutputDirectory, tracer: FakeTracer, told: Told, systemd: Notes
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged, systemd: Notes
 ) -> None:
     load = Loader(slow_from(output.path, 200))
     load.next = ConfigError(["config.yaml: bad"])
     async with running(slow_from(output.path, 200), output, tracer, load=load) as runs:
         runs.signals.reload.set()
-        await told.until("config not reloaded")
+        await logged.until("config not reloaded")
         load.next = slow_from(output.path, 300)
-        await reload(runs, told)
+        await reload(runs, logged)
 
     ready = [note for note in systemd() if note.startswith("READY=1")]
     assert ["not reloaded" in note for note in ready] == [False, True, False]
 
 
 async def test_the_audit_tells_of_each_config(
-    output: OutputDirectory, tracer: FakeTracer, told: Told
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> None:
     first, second = slow_from(output.path, 200), slow_from(output.path, 300)
     async with running(first, output, tracer, load=Loader(second)) as runs:
-        await reload(runs, told)
+        await reload(runs, logged)
 
     lines = [json.loads(line) for line in (output.path / "audit.jsonl").read_text().splitlines()]
     hashes = [line["sha256"] for line in lines if line["event"] == "config"]
@@ -234,16 +234,16 @@ async def test_the_audit_tells_of_each_config(
 
 
 async def test_an_incident_that_is_collected_goes_on_over_a_reload(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     config = slow_from(output.path, 200, watcher={"actions": ["dmesg"], "post_trigger_sec": 1})
     load = Loader(slow_from(output.path, 100))
     async with running(config, output, tracer, load=load) as runs:
         for _ in range(2):
             runs.send(read_of(300))
-        await told.until("incident opened")
-        await reload(runs, told)
-        await told.until("bundle sealed")
+        await logged.until("incident opened")
+        await reload(runs, logged)
+        await logged.until("bundle sealed")
 
     assert len(await all_manifests(output)) == 1
     assert names_in(output.path)[-1] == "audit.jsonl"

@@ -7,7 +7,7 @@ import pytest
 
 from aod.bundle import OutputDirectory
 from aod.incidents.state import FILE, StateDirectory
-from tests.conftest import Collect, Notes, Told, make_config
+from tests.conftest import Collect, Logged, Notes, make_config
 from tests.fakes import FakeRing, FakeTracer, all_manifests, only_manifest, running, slow
 
 Script = dict[str, Collect]
@@ -20,17 +20,21 @@ def state(tmp_path: Path) -> Iterator[StateDirectory]:
 
 
 async def test_a_cooldown_survives_a_restart(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told, state: StateDirectory
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    script: Script,
+    logged: Logged,
+    state: StateDirectory,
 ) -> None:
     config = make_config(output.path)
     async with running(config, output, tracer, state=state) as runs:
         runs.send(slow())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     tracer.ring = FakeRing()
     async with running(config, output, tracer, state=state) as runs:
         runs.send(slow())
-        await told.until("anomaly held back name=latency: in its cooldown")
+        await logged.until("anomaly held back name=latency: in its cooldown")
 
     assert len(await all_manifests(output)) == 1
 
@@ -39,7 +43,7 @@ async def test_counts_go_on_and_are_told_in_the_status(
     output: OutputDirectory,
     tracer: FakeTracer,
     script: Script,
-    told: Told,
+    logged: Logged,
     state: StateDirectory,
     systemd: Notes,
 ) -> None:
@@ -48,7 +52,7 @@ async def test_counts_go_on_and_are_told_in_the_status(
         tracer.ring = FakeRing()
         async with running(config, output, tracer, state=state) as runs:
             runs.send(slow())
-            await told.until("bundle sealed", times)
+            await logged.until("bundle sealed", times)
 
     (_, second) = [note for note in systemd() if note.startswith("READY=1")]
     assert "; 1 incident; " in second
@@ -56,19 +60,23 @@ async def test_counts_go_on_and_are_told_in_the_status(
 
 
 async def test_what_was_held_back_stands_in_the_next_runs_bundle(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told, state: StateDirectory
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    script: Script,
+    logged: Logged,
+    state: StateDirectory,
 ) -> None:
     held = make_config(output.path)
     async with running(held, output, tracer, state=state) as runs:
         runs.send(slow())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
         runs.send(slow())
-        await told.until("anomaly held back")
+        await logged.until("anomaly held back")
 
     tracer.ring = FakeRing()
     async with running(held, output, tracer, state=state) as runs:
         runs.signals.collect.set()
-        await told.until("bundle sealed", times=2)
+        await logged.until("bundle sealed", times=2)
 
     manual = (await all_manifests(output))[-1]
     assert (manual["trigger"], manual["anomalies"][0]["reason"]) == ("manual", "SIGUSR1")
@@ -77,23 +85,27 @@ async def test_what_was_held_back_stands_in_the_next_runs_bundle(
 
 
 async def test_with_a_damaged_state_it_starts_and_works(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told, state: StateDirectory
+    output: OutputDirectory,
+    tracer: FakeTracer,
+    script: Script,
+    logged: Logged,
+    state: StateDirectory,
 ) -> None:
     (state.path / FILE).write_text("}{")
 
     async with running(make_config(output.path), output, tracer, state=state) as runs:
         runs.send(slow())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     assert (await only_manifest(output))["state"] == "sealed"
-    assert told.count("state not readable, set aside") == 1
+    assert logged.count("state not readable, set aside") == 1
 
 
 async def test_a_state_that_cannot_be_kept_harms_nothing_and_is_told_once(
     output: OutputDirectory,
     tracer: FakeTracer,
     script: Script,
-    told: Told,
+    logged: Logged,
     state: StateDirectory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -104,8 +116,8 @@ async def test_a_state_that_cannot_be_kept_harms_nothing_and_is_told_once(
     config = make_config(output.path, watch_interval_sec=0.1)
     async with running(config, output, tracer, state=state) as runs:
         runs.send(slow())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
         for _ in range(5):
             await tracer.scans.acquire()
 
-    assert told.count("state not kept") == 1
+    assert logged.count("state not kept") == 1

@@ -24,7 +24,7 @@ from aod.commands.loop import first_failure
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detection import DetectorSpec
 from aod.detectors.detector import Detector
-from aod.errors import BundleError, SurroundingsError
+from aod.errors import BundleError, HostError
 from aod.events import Events, Kind
 from aod.processes.command import Command
 from aod.runtime import supervisor
@@ -37,7 +37,7 @@ from aod.smb import module
 from aod.smb.filter import Filter
 from aod.smb.names import Names
 from tests import ROOT
-from tests.conftest import Collect, Notes, Told, make_anomaly, make_config, names_in
+from tests.conftest import Collect, Logged, Notes, make_anomaly, make_config, names_in
 from tests.disk import held_shut
 from tests.events import MS, make
 from tests.fakes import FakeTracer, all_manifests, make_service, only_manifest, running, slow
@@ -47,11 +47,11 @@ CutOff = tuple[OutputDirectory, Callable[[str], None]]
 
 
 async def test_a_slow_operation_becomes_a_sealed_bundle(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     async with running(make_config(output.path), output, tracer) as send:
         send(slow())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     manifest = await only_manifest(output)
     (anomaly,) = manifest["anomalies"]
@@ -78,7 +78,7 @@ async def test_a_slow_operation_is_told_with_its_file_though_that_is_closed_soon
     output: OutputDirectory,
     tracer: FakeTracer,
     script: Script,
-    told: Told,
+    logged: Logged,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -95,7 +95,7 @@ async def test_a_slow_operation_is_told_with_its_file_though_that_is_closed_soon
     operation["session_id"], operation["tree_id"], operation["file_id"] = 7, 5, 0x1F
     async with running(make_config(output.path), output, tracer) as send:
         send(operation)
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     assert (await only_manifest(output))["anomalies"][0]["worst"]["file"] == "film.mkv"
 
@@ -104,7 +104,7 @@ async def test_a_tree_connect_has_the_names_read_anew(
     output: OutputDirectory,
     tracer: FakeTracer,
     script: Script,
-    told: Told,
+    logged: Logged,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -145,12 +145,12 @@ async def test_what_is_in_the_ring_at_the_end_is_handled(
 
 
 async def test_a_directory_that_is_removed_is_made_anew_with_its_audit_log(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     async with running(make_config(output.path), output, tracer) as send:
         await asyncio.to_thread(shutil.rmtree, output.path)
         send(slow())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     assert (await only_manifest(output))["state"] == "sealed"
     notes = [json.loads(line) for line in (output.path / "audit.jsonl").read_text().splitlines()]
@@ -168,28 +168,28 @@ def cut_off(tmp_path: Path) -> Iterator[CutOff]:
 
 
 async def test_a_directory_that_only_a_new_start_brings_back_ends_the_service(
-    cut_off: CutOff, tracer: FakeTracer, told: Told, monkeypatch: pytest.MonkeyPatch
+    cut_off: CutOff, tracer: FakeTracer, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, _ = cut_off
     monkeypatch.setenv("LOGS_DIRECTORY", str(output.path))
     service = make_service(make_config(output.path), output, tracer, Signals())
 
-    with pytest.raises(SurroundingsError, match="cannot write to the output directory"):
+    with pytest.raises(HostError, match="cannot write to the output directory"):
         await asyncio.wait_for(service.run(), 20)
 
-    assert told.count("component given up, aod ends component=output directory") == 1
+    assert logged.count("component given up, aod ends component=output directory") == 1
 
 
 async def test_without_systemd_it_is_told_by_status_until_it_is_mended(
-    cut_off: CutOff, tracer: FakeTracer, script: Script, told: Told
+    cut_off: CutOff, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     output, make = cut_off
     async with running(make_config(output.path), output, tracer) as runs:
-        await told.until("cleanup failed")
+        await logged.until("cleanup failed")
         complaints = runs.service.status.complaints
         await asyncio.to_thread(make, "rw")
         runs.send(slow())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
         mended = runs.service.status.complaints
 
     assert [each.startswith("cannot write to the output") for each in complaints] == [True]
@@ -197,13 +197,13 @@ async def test_without_systemd_it_is_told_by_status_until_it_is_mended(
 
 
 async def test_what_the_disk_did_not_let_seal_is_sealed_by_the_clean_up(
-    output: OutputDirectory, tracer: FakeTracer, told: Told
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> None:
     with await asyncio.to_thread(Bundle.create, output, 1) as bundle:
         await asyncio.to_thread(bundle.write_manifest, Manifest(1, "collecting"))
 
     async with running(make_config(output.path), output, tracer):
-        await told.until("leftover sealed as interrupted")
+        await logged.until("leftover sealed as interrupted")
 
     assert names_in(output.path) == ["aod_0000000000000000001.tar.zst", "audit.jsonl"]
 
@@ -257,7 +257,7 @@ def audited(output: OutputDirectory) -> list[dict[str, Any]]:
 
 
 async def test_the_audit_tells_start_config_probes_children_and_stop(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     async def child(context: Context, out: Output) -> Result:
         return await run(Command("echo", ("hello",)), context, out)
@@ -266,7 +266,7 @@ async def test_the_audit_tells_start_config_probes_children_and_stop(
     config = make_config(output.path)
     async with running(config, output, tracer) as send:
         send(slow())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     start, loaded, attach, child_note, detach, stop = audited(output)
     assert (start["event"], start["aod"]) == ("start", version("aod"))
@@ -294,13 +294,13 @@ async def test_the_audit_tells_what_was_left_over_and_removed(
 
 
 async def test_the_audit_log_stays_within_a_part_of_what_a_reload_allows(
-    output: OutputDirectory, tracer: FakeTracer, told: Told
+    output: OutputDirectory, tracer: FakeTracer, logged: Logged
 ) -> None:
     less = make_config(output.path, cleanup={"max_total_log_size_mb": 1})
     async with running(make_config(output.path), output, tracer, load=lambda: less) as runs:
         assert runs.service.audit.max_bytes == part_of(2048 << 20)
         runs.signals.reload.set()
-        await told.until("config reloaded")
+        await logged.until("config reloaded")
 
         assert runs.service.audit.max_bytes == part_of(1 << 20)
 
@@ -311,7 +311,7 @@ async def test_a_scope_finds_the_share_of_an_id_that_was_not_known_before(
     tmp_path: Path,
     script: Script,
     monkeypatch: pytest.MonkeyPatch,
-    told: Told,
+    logged: Logged,
 ) -> None:
     server = "1) ConnectionId: 0x1 Hostname: nas\nSessionId: 0x5\n"
     tree = "\t1) \\\\nas\\{} Mounts: 1\n\ttid: 0x{}\n"
@@ -327,7 +327,7 @@ async def test_a_scope_finds_the_share_of_an_id_that_was_not_known_before(
 
     async with running(config, output, tracer) as send:
         send(make(1, 2, tree_id=[1, 2], **ids))
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     (anomaly,) = (await only_manifest(output))["anomalies"]
     assert [event["share"] for event in anomaly["events"]] == ["backup"]
@@ -373,7 +373,7 @@ async def test_a_detector_that_raises_five_times_ends_the_service_and_is_told(
             await service.run()
 
     error = first_failure(raised.value)
-    assert isinstance(error, SurroundingsError)
+    assert isinstance(error, HostError)
     assert "ZeroDivisionError('bug')" in str(error)
     assert tracer.calls == ["climb", "detach", "close"]
 
@@ -382,7 +382,7 @@ async def test_what_one_detector_does_wrong_costs_the_others_nothing(
     output: OutputDirectory,
     tracer: FakeTracer,
     script: Script,
-    told: Told,
+    logged: Logged,
     monkeypatch: pytest.MonkeyPatch,
     no_pause: None,
 ) -> None:
@@ -392,10 +392,10 @@ async def test_what_one_detector_does_wrong_costs_the_others_nothing(
 
     async with running(make_config(output.path), output, tracer) as send:
         send(slow())
-        await told.until("component started again component=detector error")
-        await told.until("bundle sealed")
+        await logged.until("component started again component=detector error")
+        await logged.until("bundle sealed")
         send(failed)
-        await told.until("bundle sealed", times=2)
+        await logged.until("bundle sealed", times=2)
 
     names = {each["anomalies"][0]["name"] for each in await all_manifests(output)}
     assert names == {"latency", "error"}
@@ -403,13 +403,13 @@ async def test_what_one_detector_does_wrong_costs_the_others_nothing(
 
 @pytest.mark.skipif(module.is_loaded(), reason="cifs is loaded here")
 async def test_without_cifs_it_is_ready_and_waits(
-    tmp_path: Path, told: Told, systemd: Notes
+    tmp_path: Path, logged: Logged, systemd: Notes
 ) -> None:
     config, signals = make_config(tmp_path / "out"), Signals()
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         group.create_task(serve(config, signals, lambda: config))
-        await told.until("cifs is not loaded: waiting for it")
+        await logged.until("cifs is not loaded: waiting for it")
         started_s = time.monotonic()
         signals.stop.set()
 
@@ -421,7 +421,7 @@ async def test_two_services_do_not_share_a_directory(output: OutputDirectory) ->
     output.lock()
 
     config = make_config(output.path)
-    with pytest.raises(SurroundingsError, match="another aod writes to it"):
+    with pytest.raises(HostError, match="another aod writes to it"):
         await serve(config, Signals(), lambda: config)
 
 
@@ -455,7 +455,7 @@ def test_a_second_signal_ends_at_once() -> None:
 
 
 async def test_a_program_is_told_of_a_bundle_and_of_one_that_a_stop_seals(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told, tmp_path: Path
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged, tmp_path: Path
 ) -> None:
     kept = tmp_path / "kept"
     command = ["/usr/bin/tee", "-a", str(kept)]
@@ -468,7 +468,7 @@ async def test_a_program_is_told_of_a_bundle_and_of_one_that_a_stop_seals(
     config = make_config(output.path, notify={"command": command}, incidents={"cooldown_sec": 0})
     async with running(config, output, tracer) as send:
         send(slow())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
         script["dmesg"] = begins
         send(slow())
         await begun.wait()
@@ -483,13 +483,13 @@ async def test_a_program_is_told_of_a_bundle_and_of_one_that_a_stop_seals(
 
 
 async def test_no_argument_of_the_program_that_is_told_stands_in_a_bundle(
-    output: OutputDirectory, tracer: FakeTracer, script: Script, told: Told
+    output: OutputDirectory, tracer: FakeTracer, script: Script, logged: Logged
 ) -> None:
     command = ["/usr/bin/true", "--token", "hunter2"]
     config = make_config(output.path, notify={"command": command})
     async with running(config, output, tracer) as send:
         send(slow())
-        await told.until("bundle sealed")
+        await logged.until("bundle sealed")
 
     manifest = await only_manifest(output)
     assert manifest["config"]["notify"]["command"] == ["/usr/bin/true", "2 arguments left out"]
@@ -517,7 +517,7 @@ async def test_who_waits_for_a_bundle_is_told_when_its_anomaly_falls_out_of_the_
     manual = make_anomaly("manual", at_ns=1)
 
     async with running(make_config(output.path), output, tracer) as runs:
-        outcome = runs.service.incidents.outcomes.expect(manual)
+        outcome = runs.service.incidents.waiters.expect(manual)
         runs.service.anomalies.send(manual)
         for at_ns in range(service_module.ANOMALIES):
             runs.service.anomalies.send(make_anomaly("error", at_ns=2 + at_ns))

@@ -14,11 +14,11 @@ from aod.smb import Command
 from aod.smb.filter import is_patient
 from aod.smb.names import Names
 from aod.tracer import waiting
-from aod.tracer.follower import Follower
 from aod.tracer.inflight import GIVEN_UP_NS, OpenRequests, longest_wait_ns, unanswered
 from aod.tracer.ledger import Ledger
 from aod.tracer.own import OwnProcesses
 from aod.tracer.state import Scan
+from aod.tracer.watcher import ModuleWatcher
 
 NOW_NS = 100
 
@@ -152,7 +152,7 @@ def tracer() -> FakeTracer:
 
 @pytest.fixture
 def open_requests(tracer: FakeTracer) -> OpenRequests:
-    return OpenRequests(cast(Follower, tracer), cast(Names, FakeNames()))
+    return OpenRequests(cast(ModuleWatcher, tracer), cast(Names, FakeNames()))
 
 
 def test_a_request_that_cifs_gave_up_is_told_once_as_an_error(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from aod.errors import SurroundingsError
+from aod.errors import HostError
 from aod.smb import module
 from aod.tracer import needs
 from aod.tracer.needs import missing
@@ -52,7 +52,7 @@ def test_what_is_required_and_not_there_is_an_error(
     monkeypatch.setattr(needs, "missing", lambda: lacking)
     monkeypatch.setattr(module, "is_loaded", lambda: is_loaded)
 
-    with pytest.raises(SurroundingsError, match=sentence):
+    with pytest.raises(HostError, match=sentence):
         needs.require()
 
 
@@ -71,7 +71,7 @@ def test_the_service_does_not_start_where_it_can_never_watch(
 ) -> None:
     lacks(monkeypatch, thing, is_loaded=is_loaded)
 
-    with pytest.raises(SurroundingsError, match=f"no {thing}"):
+    with pytest.raises(HostError, match=f"no {thing}"):
         needs.require_for_service()
 
 

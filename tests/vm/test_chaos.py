@@ -167,13 +167,13 @@ def noted(self, condition):
     attached.set()
 def failing(self, component):
     work = component.work
-    async def once(pulse):
+    async def once(progress):
         if component.name in failed:
-            return await work(pulse)
+            return await work(progress)
         failed.add(component.name)
         if component.name == "tracer":
             # The first attach may not fail: a service that cannot watch says so and ends.
-            tracing = asyncio.ensure_future(work(pulse))
+            tracing = asyncio.ensure_future(work(progress))
             await attached.wait()
             tracing.cancel()
             await asyncio.wait([tracing])

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from . import steps
 
-PHASES: dict[str, tuple[Callable[[], steps.Told], ...]] = {
+PHASES: dict[str, tuple[Callable[[], steps.Logged], ...]] = {
     "prepare": (steps.mount_two,),
     "calm": (
         steps.files,

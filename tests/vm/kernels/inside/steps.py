@@ -33,10 +33,10 @@ HOLD_S = 2
 STOP_S = 8
 RETURN_S = 90
 
-Told = dict[str, object]
+Logged = dict[str, object]
 
 
-def mount_two() -> Told:
+def mount_two() -> Logged:
     """Serve the share anew, so that it takes several channels, and mount it twice."""
     unmount(SHARE)
     kill_smbd()
@@ -46,7 +46,7 @@ def mount_two() -> Told:
     return {}
 
 
-def files() -> Told:
+def files() -> Logged:
     """Make, write, read, change, rename, list and remove small files."""
     folder = SHARE / "files"
     folder.mkdir()
@@ -64,13 +64,13 @@ def files() -> Told:
     return {"free": os.statvfs(SHARE).f_bfree > 0}
 
 
-def missing_files() -> Told:
+def missing_files() -> Logged:
     """Look for files that are not there."""
     found = sum((SHARE / f"missing{number}").exists() for number in range(200))
     return {"found": found}
 
 
-def failed_renames() -> Told:
+def failed_renames() -> Logged:
     """Rename a directory over one that is not empty."""
     (SHARE / "full" / "inner").mkdir(parents=True)
     (SHARE / "empty").mkdir()
@@ -83,13 +83,13 @@ def failed_renames() -> Told:
     return {"failures": failures}
 
 
-def big_files() -> Told:
+def big_files() -> Logged:
     """Write and read 16 MiB, past the cache, in requests of 64 KiB."""
     write_and_read(SECOND / "big", 16 * MIB)
     return {}
 
 
-def locks() -> Told:
+def locks() -> Logged:
     """Wait for a lock that another connection holds."""
     waits_s = {}
     for name, lock in (("fcntl", fcntl.lockf), ("flock", fcntl.flock)):
@@ -106,7 +106,7 @@ def locks() -> Told:
     return {"waits_s": waits_s}
 
 
-def lease_breaks() -> Told:
+def lease_breaks() -> Logged:
     """Open by one connection what another one has cached."""
     for number in range(3):
         with (SHARE / f"leased{number}").open("w") as cached:
@@ -117,7 +117,7 @@ def lease_breaks() -> Told:
     return {}
 
 
-def encrypted() -> Told:
+def encrypted() -> Logged:
     """Do the same over an encrypted connection."""
     mount(SEALED, "nosharesock,seal")
     write_and_read(SEALED / "sealed", 2 * MIB)
@@ -128,7 +128,7 @@ def encrypted() -> Told:
     return {}
 
 
-def multichannel() -> Told:
+def multichannel() -> Logged:
     """Read and write over several connections of one session."""
     before = connections()
     try:
@@ -139,7 +139,7 @@ def multichannel() -> Told:
     return {"channels": connections() - before}
 
 
-def slow_network() -> Told:
+def slow_network() -> Logged:
     """Ask for files while every packet is late."""
     names = cold_files("slow", 6)
     with delayed():
@@ -148,7 +148,7 @@ def slow_network() -> Told:
     return {}
 
 
-def refused() -> Told:
+def refused() -> Logged:
     """Open files that may not be opened."""
     names = cold_files("closed", 6)
     refusals = 0
@@ -161,7 +161,7 @@ def refused() -> Told:
     return {"refusals": refusals}
 
 
-def unmount_most() -> Told:
+def unmount_most() -> Logged:
     """Leave the two mounts that meet the trouble to come."""
     for target in (SEALED, CHANNELS):
         if target.is_mount():
@@ -169,7 +169,7 @@ def unmount_most() -> Told:
     return {}
 
 
-def stopped_server() -> Told:
+def stopped_server() -> Logged:
     """Ask a server that does not answer for a while."""
     (name,) = cold_files("hung", 1)
     signal_smbd(signal.SIGSTOP)
@@ -181,7 +181,7 @@ def stopped_server() -> Told:
     return {"waited_s": round(time.monotonic() - started_s, 1)}
 
 
-def killed_server() -> Told:
+def killed_server() -> Logged:
     """Ask a server that is killed before it answers, and comes back."""
     names = cold_files("killed", 4)
     signal_smbd(signal.SIGSTOP)

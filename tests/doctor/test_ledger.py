@@ -7,8 +7,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from aod.doctor import books
-from aod.doctor.books import Books
+from aod.doctor import ledger
+from aod.doctor.ledger import LedgerReport
 from aod.events import REQUEST, REQUEST_KEY, Count
 from aod.smb.probes import LADDER
 from aod.tracer.ledger import Ledger
@@ -40,13 +40,13 @@ class FakeTracer(SimpleNamespace):
 def busy(monkeypatch: pytest.MonkeyPatch) -> FakeTracer:
     """A share with some requests to come."""
     tracer = FakeTracer(until=3)
-    monkeypatch.setattr(books, "PAUSE_S", 0.01)
-    monkeypatch.setattr(books, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(ledger, "PAUSE_S", 0.01)
+    monkeypatch.setattr(ledger, "PATIENCE_S", 0.1)
     return tracer
 
 
 async def test_it_waits_until_nothing_moves(busy: FakeTracer) -> None:
-    found = await books.watch(cast(Tracer, busy), 0, asyncio.Event())
+    found = await ledger.watch(cast(Tracer, busy), 0, asyncio.Event())
 
     assert found.is_quiet
     assert found.ledger.requests == busy.until
@@ -56,7 +56,7 @@ async def test_it_waits_until_nothing_moves(busy: FakeTracer) -> None:
 async def test_a_share_that_does_not_get_quiet_is_told(busy: FakeTracer) -> None:
     busy.until = 1000
 
-    found = await books.watch(cast(Tracer, busy), 0, asyncio.Event())
+    found = await ledger.watch(cast(Tracer, busy), 0, asyncio.Event())
 
     assert not found.is_quiet
     assert any("was not quiet" in line for line in found.lines())
@@ -67,13 +67,13 @@ async def test_it_ends_early_when_told(busy: FakeTracer) -> None:
     stop.set()
 
     async with asyncio.timeout(10):
-        found = await books.watch(cast(Tracer, busy), 3600, stop)
+        found = await ledger.watch(cast(Tracer, busy), 3600, stop)
 
     assert found.is_quiet
 
 
 def test_the_equations_are_told_with_their_numbers() -> None:
-    requests, pdus, *_, verdict = Books(1, CLOSED, is_quiet=True).lines()
+    requests, pdus, *_, verdict = LedgerReport(1, CLOSED, is_quiet=True).lines()
 
     assert requests == (
         "5 requests = 3 completed + 1 aborted + 0 unanswered + 0 untracked + 1 open"
@@ -85,18 +85,20 @@ def test_the_equations_are_told_with_their_numbers() -> None:
 
 
 def test_what_is_not_accounted_for_is_told() -> None:
-    requests, _, *_, verdict = Books(1, Ledger(requests=2, completed=1, pdus=1), True).lines()
+    requests, _, *_, verdict = LedgerReport(
+        1, Ledger(requests=2, completed=1, pdus=1), True
+    ).lines()
 
     assert requests.endswith("+ 1 not accounted for")
     assert "not closed" in verdict
 
 
 def test_books_of_nothing_say_so() -> None:
-    assert "Nothing was sent: use the share meanwhile." in Books(1, Ledger(), True).lines()
+    assert "Nothing was sent: use the share meanwhile." in LedgerReport(1, Ledger(), True).lines()
 
 
 def test_json_has_the_numbers_and_the_verdict() -> None:
-    found = Books(5, CLOSED, is_quiet=False).as_dict()
+    found = LedgerReport(5, CLOSED, is_quiet=False).as_dict()
 
     assert (found["closed"], found["quiet"], found["rung"]) == (True, False, 5)
     assert (found["requests"], found["interim"], found["pdu_imbalance"]) == (5, 1, 0)

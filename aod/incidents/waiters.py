@@ -7,7 +7,7 @@ from aod.detectors.anomaly import Anomaly
 from aod.errors import BundleError
 
 
-class Outcomes:
+class BundleWaiters:
     """Hands the name of a sealed bundle, or why there is none, to those who wait for it.
 
     An incident is known by what stands for it, as an anomaly may be merged with others there.

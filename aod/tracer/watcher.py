@@ -19,13 +19,13 @@ from aod.runtime.interval import Interval
 from aod.smb import module
 from aod.smb.filter import Filter
 from aod.smb.module import Module
-from aod.tracer import probing
+from aod.tracer import probe_states
 from aod.tracer.absent import AbsentTracer
 from aod.tracer.ladder import climb
 from aod.tracer.ledger import Ledger, ledger_of
 from aod.tracer.libbpf import libbpf_version
 from aod.tracer.own import OwnProcesses
-from aod.tracer.probing import Attached
+from aod.tracer.probe_states import Attached
 from aod.tracer.program import Tracer
 from aod.tracer.sampling import sample
 from aod.tracer.state import Scan, TracerState
@@ -43,7 +43,7 @@ class Totals(Protocol):
         """Take in the last sample of a load; called in a thread."""
 
 
-class Follower:
+class ModuleWatcher:
     """Loads a tracer when cifs comes, and takes it out when cifs goes.
 
     Kprobes die in silence when the module is unloaded; tracepoints do not let it go: they are
@@ -154,7 +154,7 @@ class Follower:
         """Return which probes are attached, None without cifs."""
         with self._lock:
             tracer = self.tracer
-            return probing.describe(tracer) if tracer else None
+            return probe_states.describe(tracer) if tracer else None
 
     def open_requests(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Return what is sent and unanswered, as Tracer does."""

@@ -7,7 +7,7 @@ from aod.detectors.detection import Detection
 from aod.runtime.supervisor import Component, Supervisor
 
 
-class Judges:
+class RunningDetectors:
     """Starts detectors, and waits for their end."""
 
     def __init__(self, supervisor: Supervisor, detection: Detection) -> None:

@@ -13,7 +13,7 @@ PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class LedgerReport:
     """A ledger, and whether nothing moved while it was read: only then it is exact."""
 
     rung: int
@@ -47,11 +47,11 @@ class Books:
         return {**asdict(self.ledger), **sums, **judged}
 
 
-async def watch(tracer: Tracer, seconds: float, stop: asyncio.Event) -> Books:
+async def watch(tracer: Tracer, seconds: float, stop: asyncio.Event) -> LedgerReport:
     """Let it count for so long, or until `stop` is set; then wait for quiet, and read."""
     await _wait(stop, seconds)
     ledger, is_quiet = await _settled(tracer)
-    return Books(tracer.rung.number, ledger, is_quiet)
+    return LedgerReport(tracer.rung.number, ledger, is_quiet)
 
 
 async def _settled(tracer: Tracer) -> tuple[Ledger, bool]:

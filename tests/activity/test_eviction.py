@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from aod.activity.room import IdleCounters
+from aod.activity.eviction import IdleCounters
 from aod.activity.samples import NOTHING, Sample
 
 CAPACITY = 3

@@ -48,7 +48,7 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Activities:
     """What went on within one interval that ended at `time` (UTC, ISO 8601), in some order."""
 
     time: str

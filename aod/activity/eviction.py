@@ -7,7 +7,7 @@ from typing import Protocol
 
 from aod.activity.samples import Key, Sample
 from aod.activity.totals import Totals
-from aod.runtime.supervisor import Pulse
+from aod.runtime.supervisor import Progress
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +54,11 @@ class CounterRoom:
         self._totals = totals
         self._idle = IdleCounters()
 
-    async def run(self, pulse: Pulse) -> None:
+    async def run(self, progress: Progress) -> None:
         """Look once in a while, until cancelled; what is dropped is added up before."""
         while True:
             await asyncio.sleep(PAUSE_S)
-            with pulse.busy():
+            with progress.busy():
                 sample, dropped = await asyncio.to_thread(
                     self._tracer.drop_counters, self._idle.find
                 )

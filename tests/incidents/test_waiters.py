@@ -16,7 +16,7 @@ async def test_all_who_asked_for_it_get_the_name_of_their_bundle(
 ) -> None:
     incidents = make_incidents(make_config(output.path), output)
     asked = [make_anomaly("manual", at_ns) for at_ns in (SECOND, 2 * SECOND)]
-    outcomes = [incidents.outcomes.expect(anomaly) for anomaly in asked]
+    outcomes = [incidents.waiters.expect(anomaly) for anomaly in asked]
 
     await handle(incidents, *asked)
 
@@ -28,7 +28,7 @@ async def test_who_asked_in_vain_is_told_why(output: OutputDirectory, script: Sc
     incidents = make_incidents(make_config(output.path), output)
     first, held_back = make_anomaly(), make_anomaly(at_ns=2 * SECOND)
     await handle(incidents, first)
-    outcome = incidents.outcomes.expect(held_back)
+    outcome = incidents.waiters.expect(held_back)
 
     await handle(incidents, held_back)
 

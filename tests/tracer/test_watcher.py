@@ -18,11 +18,11 @@ from aod.smb import module
 from aod.smb.filter import Filter
 from aod.smb.module import Module
 from aod.smb.probes import LADDER, Rung
-from aod.tracer.follower import Follower
 from aod.tracer.ledger import Ledger
 from aod.tracer.own import OwnProcesses
 from aod.tracer.program import Tracer
 from aod.tracer.state import TracerState
+from aod.tracer.watcher import ModuleWatcher
 
 WANTED = Filter()
 
@@ -111,7 +111,7 @@ class Kernel:
         self.events: list[Events] = []
         self.error: TracerError | None = None
         self.totals = Totals()
-        self.follower = Follower(WANTED, self.totals, self.climb)
+        self.watcher = ModuleWatcher(WANTED, self.totals, self.climb)
 
     def climb(self, wanted: Filter, own: OwnProcesses) -> Tracer:
         if self.error:
@@ -120,7 +120,7 @@ class Kernel:
         return cast(Tracer, self.tracers[-1])
 
     async def follow(self) -> None:
-        await self.follower.run(Interval(1.0), self.events.append, self.changes.put_nowait)
+        await self.watcher.run(Interval(1.0), self.events.append, self.changes.put_nowait)
 
     async def look(self, found: Module | None) -> None:
         """Let it see this, and return when it has done what follows from it."""
@@ -158,27 +158,27 @@ async def test_without_cifs_it_says_so_and_waits(kernel: Kernel) -> None:
 
         assert kernel.changes.get_nowait() is None
         assert kernel.changes.empty()
-        assert kernel.follower.open_requests()[0].size == 0
+        assert kernel.watcher.open_requests()[0].size == 0
 
 
 async def test_without_cifs_nothing_is_open_counted_or_dropped(kernel: Kernel) -> None:
-    follower = kernel.follower
+    watcher = kernel.watcher
 
-    scan = follower.scan()
-    _, dropped = follower.drop_counters(lambda sample, capacity: list(sample.counters))
+    scan = watcher.scan()
+    _, dropped = watcher.drop_counters(lambda sample, capacity: list(sample.counters))
 
     assert scan.keys.size == scan.requests.size == scan.threads.size == scan.waits.size == 0
-    assert scan.ledger == follower.ledger() == Ledger()
-    assert follower.describe() == TracerState()
-    assert follower.describe_probes() is None
-    assert (follower.counters()[0].size, dropped, follower.forget(1, 1)) == (0, [], False)
+    assert scan.ledger == watcher.ledger() == Ledger()
+    assert watcher.describe() == TracerState()
+    assert watcher.describe_probes() is None
+    assert (watcher.counters()[0].size, dropped, watcher.forget(1, 1)) == (0, [], False)
 
 
 async def test_a_scan_has_what_is_open_and_the_ledger_of_that_moment(kernel: Kernel) -> None:
     async with following(kernel):
         await kernel.look(Module(1, 12))
 
-        scan = await asyncio.to_thread(kernel.follower.scan)
+        scan = await asyncio.to_thread(kernel.watcher.scan)
 
         assert (scan.keys.size, scan.requests.size) == (1, 1)
         assert (scan.threads.tolist(), scan.waits.size) == ([8], 1)
@@ -191,17 +191,17 @@ async def test_only_the_whole_ledger_asks_how_often_each_program_was_skipped(
     async with following(kernel):
         await kernel.look(Module(1, 12))
 
-        scan = await asyncio.to_thread(kernel.follower.scan)
+        scan = await asyncio.to_thread(kernel.watcher.scan)
         assert (scan.ledger.skipped, kernel.tracers[0].calls) == (0, [])
 
-        assert (await asyncio.to_thread(kernel.follower.ledger)).skipped == 3
+        assert (await asyncio.to_thread(kernel.watcher.ledger)).skipped == 3
 
 
 async def test_who_drops_counters_is_told_how_many_there_is_room_for(kernel: Kernel) -> None:
     async with following(kernel):
         await kernel.look(Module(1, 12))
 
-        _, dropped = kernel.follower.drop_counters(lambda sample, capacity: [(0, 0, capacity)])
+        _, dropped = kernel.watcher.drop_counters(lambda sample, capacity: [(0, 0, capacity)])
 
         assert (dropped, kernel.tracers[0].dropped) == ([(0, 0, 4096)], [(0, 0, 4096)])
 
@@ -211,7 +211,7 @@ async def test_the_tracer_is_described_with_its_rung_and_its_ledger(kernel: Kern
         await kernel.look(Module(1, 12))
         kernel.tracers[0].missing["smb3_tcon"] = "no such tracepoint"
 
-        state = await asyncio.to_thread(kernel.follower.describe)
+        state = await asyncio.to_thread(kernel.watcher.describe)
 
         assert (state.rung, state.missing) == (1, {"smb3_tcon": "no such tracepoint"})
         assert (state.ledger.requests, state.ledger.skipped) == (5, 3)
@@ -222,7 +222,7 @@ async def test_it_attaches_when_cifs_comes(kernel: Kernel) -> None:
         await kernel.look(None)
         await kernel.look(Module(1, 0))
 
-        assert kernel.follower.tracer is kernel.tracers[0]  # type: ignore[comparison-overlap]
+        assert kernel.watcher.tracer is kernel.tracers[0]  # type: ignore[comparison-overlap]
 
 
 async def test_another_load_of_cifs_gets_another_tracer(kernel: Kernel) -> None:
@@ -240,10 +240,10 @@ async def test_another_load_of_cifs_gets_another_tracer(kernel: Kernel) -> None:
 async def test_the_books_go_on_and_what_was_open_is_unanswered(kernel: Kernel) -> None:
     async with following(kernel):
         await kernel.look(Module(1, 12))
-        assert kernel.follower.ledger().open == 1
+        assert kernel.watcher.ledger().open == 1
         await kernel.look(None)
 
-        ledger = kernel.follower.ledger()
+        ledger = kernel.watcher.ledger()
         assert (ledger.requests, ledger.completed) == (5, 4)
         assert (ledger.open, ledger.unanswered, ledger.is_closed) == (0, 1, True)
 
@@ -297,9 +297,9 @@ async def test_a_request_that_was_forgotten_is_unanswered_once(kernel: Kernel) -
     async with following(kernel):
         await kernel.look(Module(1, 12))
 
-        assert kernel.follower.forget(1, 1)
-        assert not kernel.follower.forget(1, 2)
-        assert kernel.follower.ledger().unanswered == 1
+        assert kernel.watcher.forget(1, 1)
+        assert not kernel.watcher.forget(1, 2)
+        assert kernel.watcher.ledger().unanswered == 1
 
 
 async def test_at_its_end_what_is_in_the_ring_is_handed_over(kernel: Kernel) -> None:
@@ -307,8 +307,8 @@ async def test_at_its_end_what_is_in_the_ring_is_handed_over(kernel: Kernel) -> 
         await kernel.look(Module(1, 12))
     kernel.tracers[0].ring.left = [empty(2), empty(1)]
 
-    await kernel.follower.finish(kernel.events.append)
-    kernel.follower.close()
+    await kernel.watcher.finish(kernel.events.append)
+    kernel.watcher.close()
 
     assert [events.size for events in kernel.events] == [2, 1]
     assert kernel.tracers[0].calls == ["detach", "close"]
@@ -320,9 +320,9 @@ async def test_the_counters_of_each_load_are_told_apart_and_handed_over_at_its_e
     async with following(kernel):
         await kernel.look(Module(1, 0))
         await kernel.look(None)
-        without = await asyncio.to_thread(kernel.follower.sample)
+        without = await asyncio.to_thread(kernel.watcher.sample)
         await kernel.look(Module(2, 0))
-        again = await asyncio.to_thread(kernel.follower.sample)
+        again = await asyncio.to_thread(kernel.watcher.sample)
 
     added = kernel.totals.added
     assert [(each.load, each.counters[0, 0, 0].requests) for each in added] == [(1, 4)]

@@ -1,4 +1,4 @@
-"""Tests of aod.bundle.room."""
+"""Tests of aod.bundle.space."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 from aod.bundle import EVENTS, Bundle, OutputDirectory, fit
 from aod.bundle.manifest import Manifest
-from aod.bundle.room import OWN_BYTES
+from aod.bundle.space import OWN_BYTES
 
 STAMP = 1763806988_123456789
 MANIFEST = Manifest(1, "sealed")

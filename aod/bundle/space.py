@@ -28,7 +28,7 @@ class Disk(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Grant:
     """What one bundle was granted when it was opened, and why not more."""
 
     actions: tuple[str, ...]
@@ -63,7 +63,7 @@ class Reservations:
 
     def reserve(
         self, name: str, action_caps: Mapping[str, int], min_free_bytes: int, disk: Disk
-    ) -> Room:
+    ) -> Grant:
         """Grant a bundle the actions that there is room for, and reserve what they may write."""
         with self._lock:
             # Before what is free: what is written in between then counts twice, not never.
@@ -73,7 +73,7 @@ class Reservations:
             if free_bytes - reserved_bytes < min_free_bytes:
                 left_out.append(EVENTS)
             self._promised_bytes[name] = OWN_BYTES + sum(action_caps[each] for each in kept)
-        return Room(tuple(kept), tuple(left_out), free_bytes, reserved_bytes, min_free_bytes)
+        return Grant(tuple(kept), tuple(left_out), free_bytes, reserved_bytes, min_free_bytes)
 
     def settle(self, name: str, written_bytes: int) -> None:
         """Reserve for a bundle that has all its files only the sealed one."""
