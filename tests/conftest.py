@@ -21,7 +21,7 @@ from aod.actions.output import Output
 from aod.bundle import OutputDirectory
 from aod.config import Config
 from aod.detectors.anomaly import Anomaly, AnomalyType
-from aod.host import threads as tasks
+from aod.host import threads
 from aod.smb import module
 from aod.smb.module import Module
 from tests.events import SECOND, make
@@ -116,7 +116,9 @@ def waiting_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir(parents=True)
     (folder / "status").write_text("State:\tD (disk sleep)\n")
     (folder / "stack").write_text("[<0>] wait_for_response+0x9f/0x110 [cifs]\n")
-    monkeypatch.setattr(tasks, "waiting_for", partial(tasks.waiting_for, proc=tmp_path / "proc"))
+    monkeypatch.setattr(
+        threads, "waiting_for", partial(threads.waiting_for, proc=tmp_path / "proc")
+    )
 
 
 class Scripted:

@@ -159,10 +159,10 @@ def _describe(
 
 def _with_task(operation: Operation, anomaly: Anomaly, event: np.void) -> Operation:
     """Add what the thread was doing that waits for this request, if somebody looked."""
-    task = anomaly.tasks.get((int(event["connection_id"]), operation.message_id, operation.tid))
-    if not task:
+    thread = anomaly.threads.get((int(event["connection_id"]), operation.message_id, operation.tid))
+    if not thread:
         return operation
-    return replace(operation, task_state=task.state, wchan=task.wchan, stack=task.stack)
+    return replace(operation, task_state=thread.state, wchan=thread.wchan, stack=thread.stack)
 
 
 def _limit(limits: Mapping[str, object]) -> dict[str, int | float]:

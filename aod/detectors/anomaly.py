@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from aod.detectors import AnomalyType as AnomalyType
 from aod.detectors.words import words_of
 from aod.events import Events, empty, join
-from aod.host.threads import MAX_TASKS, Tasks
+from aod.host.threads import MAX_THREADS, Threads
 
 FIRST = 1000
 WORST = 1000
@@ -27,7 +27,7 @@ class Anomaly:
     `timestamp` is nanoseconds since the epoch when it was raised (0 until the service has
     stamped it: a detector reads no clock); `raised_ns` is the same in CLOCK_MONOTONIC.
     `count` violations were found within windows of `window_ns`; `events` holds the violating
-    operations in order of completion, at most FIRST + WORST of them. `tasks` has the tasks that
+    operations in order of completion, at most FIRST + WORST of them. `threads` has the threads that
     wait for some of them. `shares` has those whose own count raised it, where each has one.
     """
 
@@ -40,7 +40,7 @@ class Anomaly:
     window_ns: int = 0
     events: Events = field(default_factory=empty)
     reason: str = ""
-    tasks: Tasks = field(default_factory=dict)
+    threads: Threads = field(default_factory=dict)
     shares: tuple[str, ...] = ()
 
     @property
@@ -75,7 +75,7 @@ class Anomaly:
             emergency=self.emergency or later.emergency,
             count=self.count + later.count - again,
             events=keep_evidence(join(events, later.events)),
-            tasks=dict(islice({**self.tasks, **later.tasks}.items(), MAX_TASKS)),
+            threads=dict(islice({**self.threads, **later.threads}.items(), MAX_THREADS)),
             shares=tuple(dict.fromkeys(self.shares + later.shares)),
             reason=_both(self.reason, later.reason),
         )

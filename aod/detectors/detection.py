@@ -18,8 +18,8 @@ from aod.detectors.detector import Detector, Ticking
 from aod.detectors.scope import Scoped, within_scope
 from aod.detectors.section import AnomalySection
 from aod.events import Events
-from aod.host import threads as tasks
-from aod.host.threads import Tasks
+from aod.host import threads
+from aod.host.threads import Threads
 from aod.runtime.queue import Queue
 from aod.runtime.supervisor import Component, Progress
 from aod.smb.filter import Filter, event_thresholds_ns, union
@@ -109,7 +109,7 @@ class Worker:
         if not isinstance(item, Tick):
             anomaly = self.detector.feed(events)
         elif anomaly := self._tick(events):
-            anomaly = replace(anomaly, tasks=await waiting_tasks(anomaly))
+            anomaly = replace(anomaly, threads=await waiting_threads(anomaly))
         if anomaly:
             self._on_anomaly(anomaly.stamped(wall_offset_ns()))
 
@@ -216,11 +216,11 @@ def filter_of(workers: Sequence[Worker]) -> Filter:
     return union(worker.detector.filter for worker in workers)
 
 
-async def waiting_tasks(anomaly: Anomaly) -> Tasks:
+async def waiting_threads(anomaly: Anomaly) -> Threads:
     """Look at the threads behind an anomaly's open requests, for no longer than LOOKUP_S."""
     try:
         async with asyncio.timeout(LOOKUP_S):
-            return await asyncio.to_thread(tasks.waiting_for, anomaly.events)
+            return await asyncio.to_thread(threads.waiting_for, anomaly.events)
     except TimeoutError:
         log.warning("the waiting threads could not be looked at within %g s", LOOKUP_S)
         return {}

@@ -13,7 +13,7 @@ from aod.events import Events, Flag
 from aod.host.capabilities import STACKS, raised
 
 PROC = Path("/proc")
-MAX_TASKS = 10
+MAX_THREADS = 10
 MAX_BYTES = 4096
 """Kept of each file; a stack of the kernel has at most 64 entries."""
 COMM_CHARS = 15
@@ -21,7 +21,7 @@ COMM_CHARS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Thread:
     """One thread: `state` as in its status file, `wchan` where it sleeps, `stack` innermost first.
 
     What the kernel does not tell is empty: a stack needs CONFIG_STACKTRACE and CAP_SYS_ADMIN.
@@ -36,12 +36,12 @@ class Task:
     comm: str = ""
 
 
-Tasks: TypeAlias = Mapping[tuple[int, int, int], Task]
+Threads: TypeAlias = Mapping[tuple[int, int, int], Thread]
 """{(connection id, message id, thread id): the thread that waits for this request}"""
 
 
-def waiting_for(requests: Events, proc: Path = PROC) -> dict[tuple[int, int, int], Task]:
-    """Look at the threads behind open requests of shape (n,), at most MAX_TASKS; reads files.
+def waiting_for(requests: Events, proc: Path = PROC) -> dict[tuple[int, int, int], Thread]:
+    """Look at the threads behind open requests of shape (n,), at most MAX_THREADS; reads files.
 
     A compound is one wait, told with the first of its requests. Nobody waits for an async one.
     """
@@ -49,20 +49,20 @@ def waiting_for(requests: Events, proc: Path = PROC) -> dict[tuple[int, int, int
     first: dict[tuple[int, int], tuple[int, int, int]] = {}
     for pid, tid, *request in waited[["pid", "tid", "connection_id", "message_id"]].tolist():
         first.setdefault((pid, tid), (request[0], request[1], tid))
-    chosen = list(first.items())[:MAX_TASKS]
-    tasks = {request: look(proc / f"{pid}/task/{tid}") for (pid, tid), request in chosen}
-    return {request: task for request, task in tasks.items() if task}
+    chosen = list(first.items())[:MAX_THREADS]
+    threads = {request: read_thread(proc / f"{pid}/task/{tid}") for (pid, tid), request in chosen}
+    return {request: thread for request, thread in threads.items() if thread}
 
 
 @raised(*STACKS)
-def look(folder: Path) -> Task | None:
+def read_thread(folder: Path) -> Thread | None:
     """Return the thread of a folder in /proc, None when it has ended; reads files."""
     lines = _read(folder / "status").splitlines()
     if not lines:
         return None
     facts = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     entries = _read(folder / "stack").splitlines()
-    return Task(
+    return Thread(
         facts.get("State", "").strip(),
         _read(folder / "wchan").strip(),
         tuple(entry.partition("] ")[2] or entry for entry in entries),

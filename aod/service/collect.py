@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from aod.clock import wall_offset_ns
 from aod.detectors.anomaly import Anomaly, AnomalyType, keep_evidence
-from aod.detectors.detection import waiting_tasks
+from aod.detectors.detection import waiting_threads
 from aod.runtime.queue import Queue
 from aod.runtime.supervisor import Progress
 from aod.tracer.inflight import OpenRequests
@@ -37,7 +37,7 @@ class OnRequest:
             events=keep_evidence(events),
             reason=reason,
         )
-        found = replace(manual, tasks=await waiting_tasks(manual))
+        found = replace(manual, threads=await waiting_threads(manual))
         return found.stamped(wall_offset_ns())
 
     def send(self, anomaly: Anomaly) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aod.events import Events, Flag, Kind, empty, join
-from aod.host.threads import PROC, Task, look
+from aod.host.threads import PROC, Thread, read_thread
 
 OLD_NS = 1_000_000_000
 """Age from which a thread is looked at: a send takes much less, a hang much more."""
@@ -58,33 +58,33 @@ class WaitingThreads:
         looked_at = [entry for entry in unsent if entry not in self._ended][:MAX_LOOKS]
         waiting = []
         for tid, entered_ns in looked_at:
-            task = look(self._proc / str(tid))
-            if task and is_sending(task):
-                waiting.append(_event(tid, task, now_ns - entered_ns, own_until_ns, now_ns))
-            elif not task or is_over(task):
+            thread = read_thread(self._proc / str(tid))
+            if thread and is_sending(thread):
+                waiting.append(_event(tid, thread, now_ns - entered_ns, own_until_ns, now_ns))
+            elif not thread or is_over(thread):
                 self._ended.add((tid, entered_ns))
         return join(*waiting)
 
 
-def is_sending(task: Task) -> bool:
+def is_sending(thread: Thread) -> bool:
     """Return whether a thread is inside of a function that sends requests."""
-    return any(entry.partition("+")[0].partition(".")[0] in SENDING for entry in task.stack)
+    return any(entry.partition("+")[0].partition(".")[0] in SENDING for entry in thread.stack)
 
 
-def is_over(task: Task) -> bool:
+def is_over(thread: Thread) -> bool:
     """Return whether a thread has surely left: the stack of a running one tells nothing."""
-    return bool(task.stack) and not task.state.startswith("R")
+    return bool(thread.stack) and not thread.state.startswith("R")
 
 
 def _event(
-    tid: int, task: Task, age_ns: int, own_until_ns: Mapping[int, int], now_ns: int
+    tid: int, thread: Thread, age_ns: int, own_until_ns: Mapping[int, int], now_ns: int
 ) -> Events:
     event = empty(1)
     event["kind"] = Kind.WAITING
     event["time_ns"] = now_ns
     event["latency_ns"] = event["queue_ns"] = age_ns
-    event["pid"], event["tid"], event["uid"] = task.pid, tid, task.uid
-    event["comm"] = task.comm.encode()
-    if own_until_ns.get(task.pid, 0) >= now_ns - age_ns:
+    event["pid"], event["tid"], event["uid"] = thread.pid, tid, thread.uid
+    event["comm"] = thread.comm.encode()
+    if own_until_ns.get(thread.pid, 0) >= now_ns - age_ns:
         event["flags"] = Flag.SELF
     return event

@@ -19,7 +19,7 @@ from aod.bundle.describe import (
 )
 from aod.detectors.anomaly import Anomaly, AnomalyType
 from aod.events import Cause, Events, Flag, Kind, empty, join
-from aod.host.threads import Task
+from aod.host.threads import Thread
 from aod.smb.filter import NEVER
 from aod.smb.names import Names
 from tests.conftest import make_anomaly
@@ -158,8 +158,8 @@ def test_what_is_open_began_before_its_time(names: Names) -> None:
 def test_only_what_a_thread_was_looked_at_for_has_its_stack(names: Names) -> None:
     events = make(1, 2, connection_id=1, tid=8)
     events["message_id"] = [7, 9]
-    task = Task("D (disk sleep)", "wait_for_response", ("a", "b"))
-    anomaly = replace(make_anomaly(), events=events, tasks={(1, 9, 8): task})
+    task = Thread("D (disk sleep)", "wait_for_response", ("a", "b"))
+    anomaly = replace(make_anomaly(), events=events, threads={(1, 9, 8): task})
 
     first, second = describe_anomaly(anomaly, 0, described(events, names), {}, 0).events
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aod.events import Events, Flag, Kind
-from aod.host.threads import MAX_BYTES, MAX_TASKS, Task, look, waiting_for
+from aod.host.threads import MAX_BYTES, MAX_THREADS, Thread, read_thread, waiting_for
 from tests.events import make
 
 STATUS = "Name:\tstat\nState:\tD (disk sleep)\nTgid:\t7\nUid:\t1000\t0\t0\t0\n"
@@ -28,10 +28,12 @@ def hung(*message_ids: int, **fields: Any) -> Events:
 def test_a_thread_is_told_with_state_and_stack(tmp_path: Path) -> None:
     put(tmp_path, 7, 8)
 
-    tasks = waiting_for(hung(3), tmp_path)
+    threads = waiting_for(hung(3), tmp_path)
 
     stack = ("wait_for_response+0x9f/0x110 [cifs]", "compound_send_recv+0x4b1/0xb20 [cifs]")
-    assert tasks == {(1, 3, 8): Task("D (disk sleep)", "wait_for_response", stack, 7, 1000, "stat")}
+    assert threads == {
+        (1, 3, 8): Thread("D (disk sleep)", "wait_for_response", stack, 7, 1000, "stat")
+    }
 
 
 def test_a_compound_is_one_wait_told_with_its_first_request(tmp_path: Path) -> None:
@@ -58,17 +60,17 @@ def test_what_the_kernel_does_not_tell_is_empty(tmp_path: Path, missing: str) ->
     (task,) = waiting_for(hung(3), tmp_path).values()
 
     assert not getattr(task, missing)
-    assert task.state == "D (disk sleep)"
+    assert thread.state == "D (disk sleep)"
 
 
 def test_threads_and_bytes_are_bounded(tmp_path: Path) -> None:
     for tid in range(100, 130):
         put(tmp_path, 7, tid, stack="x" * 9000)
 
-    tasks = waiting_for(hung(*range(30), tid=range(100, 130)), tmp_path)
+    threads = waiting_for(hung(*range(30), tid=range(100, 130)), tmp_path)
 
-    assert list(tasks) == [(1, index, 100 + index) for index in range(MAX_TASKS)]
-    assert {len("".join(task.stack)) for task in tasks.values()} == {MAX_BYTES}
+    assert list(threads) == [(1, index, 100 + index) for index in range(MAX_THREADS)]
+    assert {len("".join(thread.stack)) for thread in threads.values()} == {MAX_BYTES}
 
 
 def test_threads_that_have_sent_nothing_yet_are_told_apart(tmp_path: Path) -> None:
@@ -82,7 +84,7 @@ def test_threads_that_have_sent_nothing_yet_are_told_apart(tmp_path: Path) -> No
 def test_the_name_of_a_kernel_thread_is_as_long_as_in_an_event(tmp_path: Path) -> None:
     put(tmp_path, 7, 8, status="Name:\tkworker/0:1+cifsiod\nState:\tD\n")
 
-    task = look(tmp_path / "7/task/8")
+    thread = read_thread(tmp_path / "7/task/8")
 
-    assert task is not None
+    assert thread is not None
     assert (task.comm, task.pid, task.uid) == ("kworker/0:1+cif", 0, 0)

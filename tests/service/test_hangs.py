@@ -12,7 +12,7 @@ from aod.actions.output import Output
 from aod.bundle import OutputDirectory
 from aod.config import Config
 from aod.detectors import detection
-from aod.host import threads as tasks
+from aod.host import threads
 from aod.service import service as service_module
 from aod.smb import Command as Smb
 from aod.smb.names import Names
@@ -101,7 +101,7 @@ async def test_a_stack_that_cannot_be_read_does_not_hold_the_anomaly_back(
 ) -> None:
     locked = threading.Event()
     monkeypatch.setattr(detection, "LOOKUP_S", 0.05)
-    monkeypatch.setattr(tasks, "waiting_for", lambda events: locked.wait(20))
+    monkeypatch.setattr(threads, "waiting_for", lambda events: locked.wait(20))
     tracer.sent_ns -= 6000 * MS
 
     async with running(watching_requests(output, 5000), output, tracer):
