@@ -164,7 +164,7 @@ WAITED: dict[str, Any] = {"kind": "credit_wait", "cause": "credits_awaited", "co
         ("error", [{"kind": "unsent", "error": "EIO"}], "1 operation failed without a request"),
         ("error", [{"kind": "unsent", "error": "EHOSTDOWN"}], "could not be reached"),
         ("error", [{"kind": "unanswered", "error": "EIO"}], "The client no longer waits for 1"),
-        ("inflight", [{"kind": "unanswered", "command": ""}], "1 of 1 wait to send"),
+        ("inflight", [{"kind": "waiting", "command": ""}], "1 of 1 wait to send"),
     ],
 )
 def test_trouble_with_connections_is_explained(
