@@ -59,7 +59,7 @@ def _load(file: Path) -> "Config":
 
 
 async def _serve(config: "Config", file: Path) -> None:
-    from aod.service.service import serve
+    from aod.service.serve import serve
     from aod.service.signals import Signals
 
     log.info("starting config=%s", file)

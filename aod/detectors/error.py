@@ -100,7 +100,7 @@ class Error:
     """
 
     Section: ClassVar[type[AnomalySection]] = ErrorAnomaly
-    words: ClassVar[Words] = Words(verb="failed", order="first")
+    words: ClassVar[Words] = Words(verb="failed", is_active=True, order="first")
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-r"""What an anomaly is about: some shares, some processes, and one count for each share or for all.
+"""What an anomaly is about: some shares, some processes, and one count for each share or for all.
 
-A share is `\\server\share`. Where only its server is known (a login, a reconnect), it counts
+A share is `//server/share`. Where only its server is known (a login, a reconnect), it counts
 for all shares of that server. What is not known to be out of the scope is in it: to tell too
 much is better than to miss the trouble.
 """
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detector import Detector, Ticking
 from aod.events import Events
+from aod.smb.paths import share_path
 
 MAX_SHARES = 256
 """Shares with a count of their own; the others have one together."""
@@ -70,19 +71,19 @@ class SharePatterns:
     """Globs for shares, without regard to case and to which way the slashes lean."""
 
     def __init__(self, globs: Sequence[str]) -> None:
-        globs = [glob.replace("/", "\\").casefold() for glob in globs]
+        globs = [glob.replace("\\", "/").casefold() for glob in globs]
         self._shares = Patterns(globs)
         self._excluded = Patterns([glob for glob in globs if glob[0] == "!"])
         self._servers = Patterns([_server_of(glob) for glob in globs if glob[0] != "!"])
 
-    def match(self, place: str) -> bool:
-        r"""Return whether `\\server\share`, or some share of `\\server`, or "" may be meant."""
-        place = place.casefold()
-        if place.count("\\") > 2:
-            return self._shares.match(place)
+    def match(self, path: str) -> bool:
+        """Return whether `//server/share`, or some share of `//server`, or "" may be meant."""
+        path = path.casefold()
+        if path.count("/") > 2:
+            return self._shares.match(path)
         # As a share without a name, a server is excluded by a glob for all its shares alone.
-        is_meant = self._servers.match(place) and self._excluded.match(f"{place}\\")
-        return is_meant or not place
+        is_meant = self._servers.match(path) and self._excluded.match(f"{path}/")
+        return is_meant or not path
 
 
 class Scope:
@@ -95,25 +96,25 @@ class Scope:
 
     def select(self, events: Events) -> Events:
         """Return those of (n,) events that are in the scope."""
-        places, where = self.places(events)
-        within = np.array([self._shares.match(place) for place in places], np.bool)[where]
+        share_paths, where = self.share_paths(events)
+        within = np.array([self._shares.match(path) for path in share_paths], np.bool)[where]
         comms, where = np.unique(events["comm"], return_inverse=True)
         within &= np.array([self._has_process(comm) for comm in comms], np.bool)[where]
         return events if within.all() else events[within]
 
-    def places(self, events: Events) -> tuple[list[str], NDArray[np.intp]]:
-        r"""Return the different places of (n,) events, and for each event the index of its.
+    def share_paths(self, events: Events) -> tuple[list[str], NDArray[np.intp]]:
+        """Return the different shares of (n,) events, and for each event the index of its own.
 
-        A place is `\\server\share`, or `\\server`, or "".
+        A share is `//server/share`, or `//server`, or "".
         """
         ids = np.stack([events[name].astype(np.uint64) for name in _IDS], axis=1)
         different, where = np.unique(ids, axis=0, return_inverse=True)
-        return [self._place(*each) for each in different.tolist()], where.reshape(-1)
+        return [self._path(*each) for each in different.tolist()], where.reshape(-1)
 
-    def _place(self, connection_id: int, session_id: int, tree_id: int) -> str:
+    def _path(self, connection_id: int, session_id: int, tree_id: int) -> str:
         server = self._names.server(connection_id, session_id)
         share = self._names.share(session_id, tree_id, connection_id) if tree_id else ""
-        return rf"\\{server}\{share}" if server and share else rf"\\{server}" if server else ""
+        return share_path(server, share) if server else ""
 
     def _has_process(self, comm: bytes) -> bool:
         return comm in NOBODY or self._processes.match(comm.decode(errors="replace"))
@@ -144,17 +145,17 @@ class Scoped:
         """Return the events of each share that has some."""
         if not self._per_share or not events.size:
             return {OTHERS: events}
-        places, where = self._scope.places(events)
-        shares = [self._with_detector(place) for place in places]
+        share_paths, where = self._scope.share_paths(events)
+        shares = [self._with_detector(path) for path in share_paths]
         columns = {share: index for index, share in enumerate(dict.fromkeys(shares))}
         column = np.array([columns[share] for share in shares])[where]
         return {share: events[column == index] for share, index in columns.items()}
 
-    def _with_detector(self, place: str) -> str:
-        """Return the place if it has a detector of its own or gets one, else OTHERS."""
-        if place and place not in self._detectors and len(self._detectors) <= MAX_SHARES:
-            self._detectors[place] = self._make()
-        return place if place in self._detectors else OTHERS
+    def _with_detector(self, path: str) -> str:
+        """Return the path if it has a detector of its own or gets one, else OTHERS."""
+        if path and path not in self._detectors and len(self._detectors) <= MAX_SHARES:
+            self._detectors[path] = self._make()
+        return path if path in self._detectors else OTHERS
 
     def _together(self, found: Mapping[str, Anomaly | None]) -> Anomaly | None:
         told = [
@@ -197,8 +198,8 @@ def within_scope(make: Callable[[], Detector], section: Keys, names: Names) -> D
 
 
 def _server_of(glob: str) -> str:
-    r"""Return the glob for `\\server` of one for shares; a `*` may stand for both parts."""
-    server = re.match(r"\\\\[^\\]*(?=\\)", glob) or re.match(r"[^*]*[*]", glob)
+    """Return the glob for `//server` of one for shares; a `*` may stand for both parts."""
+    server = re.match(r"//[^/]*(?=/)", glob) or re.match(r"[^*]*[*]", glob)
     return server[0] if server else glob
 
 

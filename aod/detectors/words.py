@@ -20,7 +20,8 @@ Sort: TypeAlias = Literal["slow", "failed", "hung", "lost", "starved", "asked"]
 class Words:
     """The words of one kind, which its detector brings.
 
-    `noun` is what is counted, `verb` what became of it ("12 operations were slow"). `sort` says
+    `noun` is what is counted, `verb` what became of it ("12 operations were slow"); it stands
+    without "were" where it `is_active` ("12 operations failed"). `sort` says
     what its operations are evidence of. An `is_urgent` one has bundles of its own in an hour.
     Where `is_open`, its operations have not ended: one that is raised again is the same one, by
     its start, and counts once. `has_process`: a process asked for what is counted.
@@ -28,6 +29,7 @@ class Words:
 
     noun: str = "operation"
     verb: str = "counted"
+    is_active: bool = False
     sort: Sort = "failed"
     order: Order = "worst"
     is_urgent: bool = False

@@ -12,10 +12,12 @@ from aod.config import Config
 from aod.report.summary import render
 from aod.runtime.audit import Audit, part_of
 from aod.runtime.counts import ServiceCounts
-from aod.runtime.supervisor import Progress
+from aod.runtime.supervisor import Component, Policy, Progress
 
 log = logging.getLogger(__name__)
 
+LARGE_DIRECTORY_S = 300.0
+"""What one clean-up may take."""
 DAY_NS = 86_400 * 1_000_000_000
 MIB = 1 << 20
 
@@ -57,6 +59,7 @@ class CleanUp:
         self._service_counts = service_counts
         self._interval_s = config.cleanup.cleanup_interval_sec
         self._retention = Retention(output, limits(config), self._record)
+        self.component = Component("cleanup", self.run, Policy.LASTING, Progress(LARGE_DIRECTORY_S))
 
     def change_config(self, config: Config) -> None:
         """Go by another config from the next run on."""

@@ -117,7 +117,7 @@ def opened(anomaly: Anomaly, shares: Sequence[str]) -> Fields:
         "AOD_COUNT": anomaly.count,
         "AOD_EMERGENCY": int(anomaly.emergency),
         "AOD_REASON": anomaly.reason,
-        "AOD_SHARE": _first_of([[share.replace("\\", "/") for share in anomaly.shares], shares]),
+        "AOD_SHARE": _first_of([anomaly.shares, shares]),
         **_worst(anomaly.worst),
     }
 

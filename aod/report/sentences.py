@@ -6,9 +6,6 @@ from aod.detectors.words import Words, words_of
 from aod.report.operations import command, outcome, process
 from aod.report.wording import moment, mostly, place
 
-_VERBS = ("failed",)
-"""What operations do; what else is said of them, they are."""
-
 
 def sentence(anomaly: Anomaly) -> str:
     """Say of an anomaly what, where, who and since when."""
@@ -49,7 +46,7 @@ def _ended(anomaly: Anomaly, words: Words) -> str:
 
 
 def _became(words: Words, count: int) -> str:
-    if words.verb in _VERBS:
+    if words.is_active:
         return words.verb
     return f"{'was' if count == 1 else 'were'} {words.verb}"
 

@@ -6,12 +6,15 @@ from pathlib import Path
 from aod.runtime.audit import Audit
 from aod.runtime.interval import Interval
 from aod.runtime.status import Status
-from aod.runtime.supervisor import Progress
+from aod.runtime.supervisor import Component, Progress
 from aod.service.scan import EventFanOut
 from aod.tracer.program import Tracer
 from aod.tracer.watcher import ModuleWatcher
 
 log = logging.getLogger(__name__)
+
+LOAD_S = 300.0
+"""What the load of the probes may take."""
 
 
 class Attachment:
@@ -33,12 +36,15 @@ class Attachment:
         self._status = status
         self._output = output
         self._is_attached = False
+        self.component = Component(
+            "tracer", self.run, progress=Progress(LOAD_S), is_hopeless=self._is_hopeless
+        )
 
     async def run(self, progress: Progress) -> None:
         """Follow cifs until cancelled; raises TracerError when the probes cannot be attached."""
         await self._tracer.run(self._interval, self._events.feed, self._changed, progress.busy)
 
-    def is_hopeless(self, error: Exception) -> bool:
+    def _is_hopeless(self, error: Exception) -> bool:
         """Tell whether no other start mends a failure: before the service is ready, none does."""
         return not self._status.is_ready
 

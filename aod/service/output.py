@@ -5,7 +5,7 @@ import asyncio
 from aod.bundle import OutputDirectory
 from aod.errors import HostError
 from aod.host.directories import is_made_at_start
-from aod.runtime.supervisor import Progress
+from aod.runtime.supervisor import Component, Progress
 
 
 class OutputWatch:
@@ -13,6 +13,7 @@ class OutputWatch:
 
     def __init__(self, output: OutputDirectory) -> None:
         self._output = output
+        self.component = Component("output directory", self.run, is_hopeless=self._is_hopeless)
 
     async def run(self, _: Progress) -> None:
         """Wait for it; raises HostError with what to do."""
@@ -21,6 +22,6 @@ class OutputWatch:
         await asyncio.shield(asyncio.wrap_future(self._output.cut_off))
         raise HostError(self._output.complaint)
 
-    def is_hopeless(self, error: Exception) -> bool:
+    def _is_hopeless(self, error: Exception) -> bool:
         """Tell whether no other start of this component mends a failure."""
         return isinstance(error, HostError)

@@ -1,8 +1,10 @@
 """What the metrics and those who ask are told of a service that runs."""
 
 import os
+from dataclasses import asdict
 
 from aod.bundle import OutputDirectory
+from aod.bundle.describe import describe_versions
 from aod.control.answers import StatusAnswer
 from aod.metrics import Reading
 from aod.runtime.counts import ServiceCounts
@@ -10,6 +12,7 @@ from aod.runtime.status import Status
 from aod.service.losses import Losses
 from aod.service.reload import ActiveConfig
 from aod.smb.names import Names
+from aod.tracer.libbpf import libbpf_version
 from aod.tracer.watcher import ModuleWatcher
 
 
@@ -64,3 +67,8 @@ class About:
             str(self._status),
             self._status.complaints,
         )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what runs; blocks."""
+    return asdict(describe_versions(libbpf_version()))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from aod.events import Events
 from aod.runtime.interval import Interval
-from aod.runtime.supervisor import Progress
+from aod.runtime.supervisor import Component, Progress
 from aod.service.losses import Losses
 from aod.tracer.inflight import OpenRequests
 
@@ -59,6 +59,7 @@ class Scan:
         self._events = events
         self._losses = losses
         self._interval = interval
+        self.component = Component("open requests", self.run)
 
     async def run(self, progress: Progress) -> None:
         """Hand on what is open, and once what cifs has given up, until cancelled."""

@@ -10,20 +10,17 @@ import asyncio
 import logging
 import os
 import time
-from dataclasses import asdict
 from functools import partial
 
 from aod.actions.runner import Runner
 from aod.activity.eviction import CounterRoom
 from aod.activity.totals import Totals
 from aod.bundle import OutputDirectory
-from aod.bundle.describe import describe_versions
 from aod.config import Config
 from aod.control import Control
 from aod.detectors.anomaly import Anomaly
 from aod.detectors.detection import Detection
 from aod.detectors.running import RunningDetectors
-from aod.errors import ConfigError, HostError
 from aod.host.directories import runtime_directory
 from aod.incidents.cleanup import CleanUp, Leftovers, audit_bytes
 from aod.incidents.evidence import Evidence
@@ -39,23 +36,22 @@ from aod.runtime.counts import ServiceCounts
 from aod.runtime.interval import Interval
 from aod.runtime.queue import Queue
 from aod.runtime.status import Status
-from aod.runtime.supervisor import Component, Policy, Progress, Supervisor, without_steps
+from aod.runtime.supervisor import Component, Policy, Supervisor, without_steps
 from aod.runtime.watchdog import Watchdog
 from aod.service.answers import AnswerRoutes
 from aod.service.attachment import Attachment
 from aod.service.collect import OnRequest
 from aod.service.losses import Losses
 from aod.service.output import OutputWatch
-from aod.service.readings import About, Readings
+from aod.service.readings import About, Readings, versions
 from aod.service.reload import ActiveConfig, Load, Reload
 from aod.service.scan import EventFanOut, Scan
 from aod.service.signals import Signals
-from aod.service.warmup import needed, open_state, warm_up
+from aod.service.warmup import needed
 from aod.smb.names import Names
 from aod.smb.refresher import NameRefresher
 from aod.tracer.inflight import OpenRequests
 from aod.tracer.ladder import climb
-from aod.tracer.libbpf import libbpf_version
 from aod.tracer.watcher import Climb, ModuleWatcher
 
 log = logging.getLogger(__name__)
@@ -64,27 +60,6 @@ ANOMALIES = 64
 """Anomalies that may wait for the incidents."""
 LAST_S = 2.0
 """For what is left to do after the last bundle: the audit, the state, the probes' maps."""
-SLOW_STEP_S = 300.0
-"""What a clean-up of a large directory, or the load of the probes, may take."""
-
-
-async def serve(config: Config, signals: Signals, load: Load) -> None:
-    """Run the service until it is asked to stop; it watches whenever cifs is there.
-
-    `load` reads the config anew. Raises AodError for what the user can mend, and the failure
-    of a component that could not be kept running.
-    """
-    try:
-        output = await asyncio.to_thread(OutputDirectory.open, config.aod_output_dir)
-    except HostError as error:
-        raise ConfigError([f"aod_output_dir: {error}"]) from error
-    with output:
-        output.lock()
-        await asyncio.to_thread(warm_up, config)
-        state = await asyncio.to_thread(open_state)
-        service = Service(config, output, signals, load, state)
-        await asyncio.to_thread(service.leftovers.recover)
-        await service.run()
 
 
 class Service:
@@ -185,26 +160,12 @@ class Service:
         )
         self._last_moment: asyncio.TimerHandle | None = None
 
-    def _seeing(self) -> list[Component]:
-        """Return what looks into the kernel; it ends first."""
-        attachment = self.attachment
-        return [
-            Component(
-                "tracer",
-                attachment.run,
-                progress=Progress(SLOW_STEP_S),
-                is_hopeless=attachment.is_hopeless,
-            ),
-            Component("open requests", self.scan.run),
-        ]
-
     def _background(self) -> list[Component]:
         """Return what serves the stages: none of it but the output directory ends the service."""
         lasting, optional, signals = Policy.LASTING, Policy.OPTIONAL, self.signals
-        output = self.output_watch
         return [
-            Component("output directory", output.run, is_hopeless=output.is_hopeless),
-            Component("cleanup", self.cleanup.run, lasting, Progress(SLOW_STEP_S)),
+            self.output_watch.component,
+            self.cleanup.component,
             Component("counters", self.room.run, lasting),
             Component("state", partial(self.state_file.run, self.interval), lasting),
             Component("watchdog", without_steps(self.watchdog.run), lasting),
@@ -231,11 +192,13 @@ class Service:
 
     async def _run(self) -> None:
         await self.state_file.recall()
-        versions = await asyncio.to_thread(_versions)
-        self.audit.record("start", pid=os.getpid(), **versions)
+        made_of = await asyncio.to_thread(versions)
+        self.audit.record("start", pid=os.getpid(), **made_of)
         self.audit.record("config", sha256=self.active.config.fingerprint())
         async with self.supervisor as supervisor:
-            seeing = [supervisor.start(each) for each in self._seeing()]
+            seeing = [
+                supervisor.start(each) for each in (self.attachment.component, self.scan.component)
+            ]
             self.running_detectors.start(self.detection.components)
             incidents = supervisor.start(
                 Component("incidents", without_steps(partial(self.incidents.run, self.anomalies)))
@@ -285,8 +248,3 @@ class Service:
         """End at once: what is cut off would hold a normal exit."""
         logging.shutdown()
         os._exit(self.supervisor.exit_code)
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of what runs; blocks."""
-    return asdict(describe_versions(libbpf_version()))

@@ -142,7 +142,7 @@ def test_per_share_each_share_has_a_count_of_its_own() -> None:
 
     assert first is None
     assert second is not None
-    assert (second.shares, second.count) == ((r"\\nas\backup",), 2)
+    assert (second.shares, second.count) == (("//nas/backup",), 2)
     assert second.events["time_ns"].tolist() == [2, 4]
 
 
@@ -152,7 +152,7 @@ def test_shares_that_raise_in_one_batch_are_told_together_in_time_order() -> Non
     anomaly = failing(per="share").feed(refused(1, 2, 3, 4, tree_id=trees))
 
     assert anomaly is not None
-    assert anomaly.shares == (r"\\nas\Media", r"\\nas\backup")
+    assert anomaly.shares == ("//nas/Media", "//nas/backup")
     assert (anomaly.count, anomaly.raised_ns) == (4, 3)
     assert anomaly.events["time_ns"].tolist() == [1, 2, 3, 4]
 

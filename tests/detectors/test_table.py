@@ -9,7 +9,8 @@ from aod.config.tree import Guardian
 from aod.smb.filter import Filter
 
 SHARED = {
-    "__init__", "anomaly", "detection", "detector", "judges", "scope", "section", "window", "words",
+    "__init__", "anomaly", "detection", "detector", "running", "scope", "section", "window",
+    "words",
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 KEPT = (Capability.BPF, Capability.SYSLOG, Capability.SETPCAP)
 
 def mine():
-    return rights(Path(f"/proc/self/task/{threading.get_native_id()}/status")).effective
+    return capability_sets(Path(f"/proc/self/task/{threading.get_native_id()}/status")).effective
 
 def in_thread(function):
     found = []

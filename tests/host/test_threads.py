@@ -57,9 +57,9 @@ def test_what_the_kernel_does_not_tell_is_empty(tmp_path: Path, missing: str) ->
     put(tmp_path, 7, 8)
     (tmp_path / "7/task/8" / missing).unlink()
 
-    (task,) = waiting_for(hung(3), tmp_path).values()
+    (thread,) = waiting_for(hung(3), tmp_path).values()
 
-    assert not getattr(task, missing)
+    assert not getattr(thread, missing)
     assert thread.state == "D (disk sleep)"
 
 
@@ -87,4 +87,4 @@ def test_the_name_of_a_kernel_thread_is_as_long_as_in_an_event(tmp_path: Path) -
     thread = read_thread(tmp_path / "7/task/8")
 
     assert thread is not None
-    assert (task.comm, task.pid, task.uid) == ("kworker/0:1+cif", 0, 0)
+    assert (thread.comm, thread.pid, thread.uid) == ("kworker/0:1+cif", 0, 0)

@@ -30,7 +30,7 @@ from aod.processes.command import Command
 from aod.runtime import supervisor
 from aod.runtime.audit import part_of
 from aod.service import service as service_module
-from aod.service.service import serve
+from aod.service.serve import serve
 from aod.service.signals import Signals
 from aod.smb import Command as Smb
 from aod.smb import module

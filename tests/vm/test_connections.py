@@ -63,7 +63,7 @@ def test_a_lost_connection_is_an_anomaly_of_its_share(vm: Machine, tmp_path: Pat
     assert [each["name"] for each in manifest["anomalies"]] == ["here"]
     assert {event["kind"] for event in told["events"]} == {"reconnect"}
     assert told["events"][0]["server"] == "127.0.0.1"
-    assert told["shares"] == [r"\\127.0.0.1"]
+    assert told["shares"] == ["//127.0.0.1"]
 
 
 def test_an_operation_on_a_dead_server_sends_nothing_and_is_told(
