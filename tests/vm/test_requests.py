@@ -32,8 +32,8 @@ def stop_trace(vm: Machine, job: Job) -> list[dict[str, Any]]:
 
 def open_requests(vm: Machine) -> int:
     """Return how many requests have not ended, by the kernel's own counters."""
-    rows = [row["formatted"] for row in json.loads(vm.run(LEDGER).stdout)]
-    counts = {row["key"]: sum(each["value"] for each in row["values"]) for row in rows}
+    rows = [row["formatted"]["value"]["counts"] for row in json.loads(vm.run(LEDGER).stdout)]
+    counts = [sum(of_each_cpu) for of_each_cpu in zip(*rows, strict=True)]
     ended = (Count.COMPLETED, Count.ABORTED, Count.UNTRACKED)
     return int(counts[Count.REQUESTS] - sum(counts[count] for count in ended))
 
