@@ -132,7 +132,7 @@ def _operation(**fields: Any) -> Events:
 
 
 def _load() -> Tracer:
-    """Load the object with its generator, as for a kernel whose cifs tells no types."""
+    """Load the object with its generator, as for a kernel without types of cifs."""
     load = partial(Tracer, btf=KERNEL_BTF, rung=WITHOUT_TYPES)
     try:
         return load(optional=(GENERATOR,))

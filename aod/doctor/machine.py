@@ -68,7 +68,7 @@ def types(
 
 
 def lockdown(text: str) -> Finding:
-    """Judge the mode in brackets; enum lockdown_reason (security.h) tells what each forbids."""
+    """Judge the mode in brackets; enum lockdown_reason (security.h) says what each forbids."""
     mode = text.partition("[")[2].partition("]")[0]
     if mode == "confidentiality":
         return Finding(

@@ -46,8 +46,8 @@ def examine(
 ) -> Report:
     """Look at everything; blocks for some seconds.
 
-    `is_named` tells whether the user has named the config file; `hidden` is what is to be
-    taken for missing, see aod.doctor.probes. Where a service runs its probes are told, and
+    `is_named`: whether the user has named the config file; `hidden` is what is to be
+    taken for missing, see aod.doctor.probes. Where a service runs its probes are shown, and
     none are attached beside them.
     """
     findings = list(machine.examine())

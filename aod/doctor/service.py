@@ -1,4 +1,4 @@
-"""The running service: what it has attached, whether its books are closed, what it has lost."""
+"""The running service: what it has attached, whether its ledger is closed, what it has lost."""
 
 from collections.abc import Iterator, Mapping
 
@@ -43,7 +43,7 @@ def _books(ledger: Ledger) -> Finding:
 
 
 def _losses(lost: Mapping[str, int]) -> Finding:
-    told = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
-    if told:
-        return Finding(Severity.WARNING, "lost", f"{told} since the service was started")
+    losses = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
+    if losses:
+        return Finding(Severity.WARNING, "lost", f"{losses} since the service was started")
     return Finding(Severity.OK, "lost", "nothing since the service was started")

@@ -13,7 +13,7 @@ def examine(file: Path, environ: Mapping[str, str], is_named: bool) -> Iterator[
     """Yield what is wrong with a config file, which the user may have named, or that it is fine.
 
     Without a file in the usual place there is no service yet, but everything else works. With a
-    config it is told as well which programs its actions lack.
+    config the programs that its actions lack are named too.
     """
     try:
         if not is_named and not is_there(file):
