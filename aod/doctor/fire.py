@@ -64,7 +64,7 @@ class OneDetector:
 
 def require() -> None:
     """Raise HostError when this user or this kernel cannot fire; cifs is not needed."""
-    if lacking := needs.missing_rights() or needs.missing_types():
+    if lacking := needs.missing_capabilities() or needs.missing_types():
         raise HostError(lacking)
 
 

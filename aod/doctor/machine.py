@@ -1,4 +1,4 @@
-"""What the machine offers: rights, kernel, module and mounts; files are read, nothing is tried."""
+"""What the machine offers: capabilities, kernel, module, mounts; files are read, nothing tried."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -38,7 +38,7 @@ def examine() -> Iterator[Finding]:
 def rights(proc_status: Path = PROC_STATUS) -> Finding:
     """Judge what this process may do."""
     allowed = f"user {os.geteuid()} with {', '.join(each.constant for each in PROBES)}"
-    return judged("rights", needs.missing_rights(proc_status), allowed)
+    return judged("rights", needs.missing_capabilities(proc_status), allowed)
 
 
 def types(

@@ -1,1 +1,1 @@
-"""What this machine offers and how it is touched safely: rights, directories, files, mounts."""
+"""What this machine offers, touched safely: capabilities, directories, files, mounts."""

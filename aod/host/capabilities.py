@@ -1,4 +1,4 @@
-"""What of root's rights this process may use: held back, and raised only where it is needed.
+"""Which of root's capabilities this process may use: held back, and raised only where it is needed.
 
 Rights belong to a thread (capabilities(7)): what is lowered before the first thread is started
 is low in all of them, and what one raises the others do not have.
@@ -21,7 +21,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Capability(enum.IntEnum):
-    """The rights that aod or a child of it needs, as numbered in linux/capability.h."""
+    """The capabilities that aod or a child of it needs, as numbered in linux/capability.h."""
 
     DAC_READ_SEARCH = 2
     SETGID = 6

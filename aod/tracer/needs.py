@@ -1,4 +1,4 @@
-"""What the kernel and the user's rights have to offer, told as what to do."""
+"""What is missing of the kernel and of this process's capabilities, and what to do about it."""
 
 import logging
 from pathlib import Path
@@ -16,12 +16,12 @@ KPROBES = Path("/sys/bus/event_source/devices/kprobe")
 
 def missing(proc_status: Path = PROC_STATUS, btf: Path = BTF, kprobes: Path = KPROBES) -> str:
     """Return why no probe can be attached on this machine, or "" when one can."""
-    return missing_rights(proc_status) or missing_types(btf) or missing_kprobes(kprobes)
+    return missing_capabilities(proc_status) or missing_types(btf) or missing_kprobes(kprobes)
 
 
-def missing_rights(proc_status: Path = PROC_STATUS) -> str:
-    """Return what this process may not do, or ""."""
-    # What is permitted: the service holds its rights back and raises them to attach.
+def missing_capabilities(proc_status: Path = PROC_STATUS) -> str:
+    """Return which capabilities this process lacks, or ""."""
+    # What is permitted: the service holds its capabilities back and raises them to attach.
     permitted = capabilities.capability_sets(proc_status).permitted
     lacking = [each.constant for each in PROBES if not permitted >> each & 1]
     if not lacking:
@@ -30,7 +30,7 @@ def missing_rights(proc_status: Path = PROC_STATUS) -> str:
 
 
 def missing_types(btf: Path = BTF) -> str:
-    """Return that the kernel does not tell its types, or ""."""
+    """Return that the kernel has no BTF, or ""."""
     if btf.exists():
         return ""
     return f"this kernel tells no types: {btf} is missing (needs CONFIG_DEBUG_INFO_BTF=y)"
@@ -53,7 +53,7 @@ def require() -> None:
 
 def require_for_service() -> None:
     """Raise HostError when the service cannot run here; without cifs it can wait for it."""
-    if lacking := missing_rights() or missing_types():
+    if lacking := missing_capabilities() or missing_types():
         raise HostError(lacking)
     if lacking := missing_kprobes():
         if module.is_loaded():

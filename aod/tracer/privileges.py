@@ -1,4 +1,4 @@
-"""What of root's rights the service holds on to, and what it gives up at its start."""
+"""Which of root's capabilities the service keeps, and which it gives up at its start."""
 
 import errno
 import resource

@@ -18,7 +18,7 @@ from pathlib import Path
 from aod.commands.run import run
 from aod.tracer import needs
 logging.basicConfig(level="INFO")
-needs.missing_rights = needs.missing_types = lambda: ""
+needs.missing_capabilities = needs.missing_types = lambda: ""
 run(Path({config!r}))
 """
 

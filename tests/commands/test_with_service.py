@@ -38,7 +38,7 @@ from pathlib import Path
 from aod.commands.run import run
 from aod.tracer import needs
 logging.basicConfig(level="INFO")
-needs.missing_rights = needs.missing_types = lambda: ""
+needs.missing_capabilities = needs.missing_types = lambda: ""
 run(Path(sys.argv[1]))
 """
 GOES_ON = "aod: the service goes on collecting (see: aod list)\n"

@@ -57,14 +57,14 @@ def test_what_is_required_and_not_there_is_an_error(
 
 
 def lacks(monkeypatch: pytest.MonkeyPatch, *things: str, is_loaded: bool) -> None:
-    for thing in ("rights", "types", "kprobes"):
+    for thing in ("capabilities", "types", "kprobes"):
         told = f"no {thing}" if thing in things else ""
         monkeypatch.setattr(needs, f"missing_{thing}", lambda told=told: told)
     monkeypatch.setattr(module, "is_loaded", lambda: is_loaded)
 
 
 @pytest.mark.parametrize(
-    ("thing", "is_loaded"), [("rights", False), ("types", False), ("kprobes", True)]
+    ("thing", "is_loaded"), [("capabilities", False), ("types", False), ("kprobes", True)]
 )
 def test_the_service_does_not_start_where_it_can_never_watch(
     monkeypatch: pytest.MonkeyPatch, thing: str, is_loaded: bool
