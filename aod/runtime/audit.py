@@ -20,7 +20,7 @@ MAX_BYTES = 4 << 20
 """Size at which the file becomes the older one, and the older one goes; about 20,000 lines."""
 MAX_WAITING = 1000
 MAX_LINE_BYTES = 16 << 10
-"""What a longer line tells is left out of it."""
+"""A longer line is written without its details."""
 
 # A FIFO that nobody reads would block without O_NONBLOCK.
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -84,7 +84,7 @@ class Audit:
                 del lines[: self._write(lines)]
         except OSError as error:
             with self._lock:
-                # The line that told of losses was one of them.
+                # The line that reported losses was one of them.
                 self._lost += len(lines) + lost - bool(lost)
             level = logging.DEBUG if self._is_refused else logging.ERROR
             log.log(level, "audit not written: lines=%d: %s", len(lines), error)

@@ -37,7 +37,7 @@ def entry(message_id: str, fields: Fields) -> dict[str, Any]:
 
 
 def is_connected(stream: TextIO, variable: str | None) -> bool:
-    """Tell whether what is written to `stream` goes to the journal.
+    """Return whether what is written to `stream` goes to the journal.
 
     `variable` is JOURNAL_STREAM, `DEVICE:INODE` of systemd.exec(5): a service that redirects its
     stderr still has it.

@@ -1,4 +1,4 @@
-"""What the service manager and those who ask are told of the service: its condition in a line."""
+"""The condition of the service in a line: for the service manager and for those who ask."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class Losses(Protocol):
 
 
 class Status:
-    """Knows how the service is, and tells systemd of each change of its state."""
+    """Knows how the service is, and notifies systemd of each change of its state."""
 
     def __init__(
         self, service_counts: ServiceCounts, components: Components, output: Output, losses: Losses
@@ -63,19 +63,19 @@ class Status:
         return tuple(text for text in (off, self._output.complaint, self._complaint) if text)
 
     def ready(self, condition: str) -> None:
-        """Tell that the service works, and how."""
+        """Report that the service works, and how."""
         self._condition, self.is_ready = condition, True
         systemd.notify(f"READY=1\nSTATUS={self}")
 
     def reloading(self) -> None:
-        """Tell that the config is being read anew; `reloaded` has to follow."""
+        """Report that the config is being read anew; `reloaded` has to follow."""
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def reloaded(self, complaint: str = "") -> None:
-        """Tell that the service works by the new config, or by the old one for this reason."""
+        """Report that the service works by the new config, or by the old one for this reason."""
         self._complaint = complaint
         systemd.notify(f"READY=1\nSTATUS={self}")
 
     def stopping(self) -> None:
-        """Tell that the service ends."""
+        """Report that the service ends."""
         systemd.notify("STOPPING=1\nSTATUS=finishing open bundles")

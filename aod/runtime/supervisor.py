@@ -30,7 +30,7 @@ class Policy(enum.Enum):
 
 
 class Progress:
-    """Tells whether a component makes progress: it is busy since some time, or rests.
+    """Knows whether a component makes progress: it is busy since some time, or rests.
 
     `limit_s` is how long one step of it may take.
     """
@@ -59,7 +59,7 @@ class Progress:
 
 
 Work: TypeAlias = Callable[[Progress], Coroutine[Any, Any, None]]
-"""Is given the progress on which it tells of its progress."""
+"""Is given the progress on which it reports that it is busy or rests."""
 
 STEP_S = 30.0
 """What a step of a component may take unless it says otherwise."""
@@ -78,7 +78,7 @@ class Component:
     policy: Policy = Policy.ESSENTIAL
     progress: Progress = field(default_factory=lambda: Progress(STEP_S))
     is_hopeless: Callable[[Exception], bool] = _never
-    """Tells of a failure that no other start can mend."""
+    """Recognizes a failure that no other start can mend."""
     is_off: bool = False
     failures_s: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_FAILURES))
     """When it failed, CLOCK_MONOTONIC; the last MAX_FAILURES times."""
@@ -204,6 +204,6 @@ class Supervisor:
             return
 
     def _forget(self, component: Component) -> None:
-        """Keep only what STATUS tells of; a name may have been given to a newer component."""
+        """Keep only what STATUS shows; a name may have been given to a newer component."""
         if self._components.get(component.name) is component and not component.is_off:
             del self._components[component.name]

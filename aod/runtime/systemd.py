@@ -1,4 +1,4 @@
-"""What the service tells systemd (sd_notify(3)); about 30 lines, as no kept wheel does it."""
+"""Notifications to systemd (sd_notify(3)); about 30 lines, as no kept wheel does it."""
 
 import os
 import socket

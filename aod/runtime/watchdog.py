@@ -1,4 +1,4 @@
-"""What the service manager is told while all is well: STATUS, and WATCHDOG=1 by real progress."""
+"""What the service manager is sent while all is well: STATUS, and WATCHDOG=1 by real progress."""
 
 import asyncio
 import logging
@@ -40,33 +40,33 @@ class Watchdog:
         self._components = components
         self._interval = interval
         self._limit_s = limit_s(environ, os.getpid())
-        self._told = ""
+        self._sent = ""
         self._fed_s: float | None = None
         self._blamed: tuple[str, ...] = ()
 
     async def run(self) -> None:
-        """Look each interval until cancelled."""
+        """Check each interval until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             due_s = loop.time() + self._period_s(self._interval.seconds)
             await asyncio.sleep(due_s - loop.time())
-            self.look(loop.time(), loop.time() - due_s)
+            self.check(loop.time(), loop.time() - due_s)
 
-    def look(self, now_s: float, overdue_s: float) -> None:
-        """Tell what has changed, and feed when it is time; `overdue_s` is how late the loop is."""
-        self.tell_status()
+    def check(self, now_s: float, overdue_s: float) -> None:
+        """Send what has changed, and feed when it is time; `overdue_s` is how late the loop is."""
+        self.send_status()
         if self._limit_s is None or not self._is_well(overdue_s):
             return
         if self._fed_s is None or now_s - self._fed_s >= self._limit_s / FEED_PARTS:
             systemd.notify("WATCHDOG=1")
             self._fed_s = now_s
 
-    def tell_status(self) -> None:
+    def send_status(self) -> None:
         """Send STATUS when it is another than the last."""
         status = str(self._status)
-        if status != self._told:
+        if status != self._sent:
             systemd.notify(f"STATUS={status}")
-            self._told = status
+            self._sent = status
 
     def _period_s(self, interval_s: float) -> float:
         """Return how long to wait: a long interval must not starve the watchdog."""

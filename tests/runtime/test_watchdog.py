@@ -1,4 +1,4 @@
-"""What systemd is told, received on a real socket."""
+"""What systemd is sent, received on a real socket."""
 
 from dataclasses import dataclass
 
@@ -34,30 +34,30 @@ async def test_it_is_fed_three_times_in_its_time(systemd: Notes) -> None:
     watchdog = make()
 
     for now_s in range(31):
-        watchdog.look(float(now_s), overdue_s=0.0)
+        watchdog.check(float(now_s), overdue_s=0.0)
 
     assert systemd() == ["STATUS=fine", *["WATCHDOG=1"] * 4]
 
 
 async def test_it_is_not_fed_while_a_component_is_late(systemd: Notes, logged: Logged) -> None:
-    make(late=("names", "cleanup")).look(0.0, overdue_s=0.0)
+    make(late=("names", "cleanup")).check(0.0, overdue_s=0.0)
 
     assert systemd() == ["STATUS=fine"]
     assert logged.count("the watchdog is not fed: names, cleanup") == 1
 
 
 async def test_it_is_not_fed_after_the_loop_was_held_up(systemd: Notes, logged: Logged) -> None:
-    make().look(0.0, overdue_s=16.0)
+    make().check(0.0, overdue_s=16.0)
 
     assert systemd() == ["STATUS=fine"]
     assert logged.count("the event loop was held up seconds=16.0") == 1
 
 
-async def test_a_status_is_told_when_it_changes(systemd: Notes) -> None:
+async def test_a_status_is_sent_when_it_changes(systemd: Notes) -> None:
     watchdog = Watchdog(Changing("one", "one", "two"), Components(), Interval(1.0), {})
 
     for _ in range(3):
-        watchdog.look(0.0, overdue_s=0.0)
+        watchdog.check(0.0, overdue_s=0.0)
 
     assert systemd() == ["STATUS=one", "STATUS=two"]
 
