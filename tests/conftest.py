@@ -105,7 +105,7 @@ async def tracer(monkeypatch: pytest.MonkeyPatch) -> "FakeTracer":
     """A tracer that is made up; cifs seems to be loaded."""
     from tests.fakes import FakeTracer
 
-    monkeypatch.setattr(module, "look", lambda: Module(identity=1, users=None))
+    monkeypatch.setattr(module, "current", lambda: Module(identity=1, users=None))
     return FakeTracer()
 
 

@@ -25,7 +25,7 @@ SMB1 = "1.0"
 
 def examine() -> Iterator[Finding]:
     """Yield what there is to say of the machine."""
-    release, found = os.uname().release, module.look()
+    release, found = os.uname().release, module.current()
     yield rights()
     yield Finding(Severity.OK, "kernel", f"Linux {release}, libbpf {libbpf_version()}")
     yield types(release, found)

@@ -16,13 +16,13 @@ MODULE = Path("/sys/module/cifs")
 NETLINK_KOBJECT_UEVENT = 15  # linux/netlink.h
 KERNEL_GROUP = 1
 UEVENTS = (b"add@/module/cifs\0", b"remove@/module/cifs\0")
-LOOK_AGAIN_S = 0.05
+READ_AGAIN_S = 0.05
 START_S = 2.0
 """The uevent is sent before the module has run its start, which takes so long at most."""
 
 
 class Interval(Protocol):
-    """How often the module is looked at besides."""
+    """How often the module is read besides."""
 
     seconds: float
 
@@ -39,11 +39,11 @@ class Module:
 
 
 def is_loaded(present: Path = PRESENT) -> bool:
-    """Tell whether cifs is there; a look into procfs."""
+    """Return whether cifs is there; reads procfs."""
     return present.exists()
 
 
-def look(present: Path = PRESENT, module: Path = MODULE) -> Module | None:
+def current(present: Path = PRESENT, module: Path = MODULE) -> Module | None:
     """Return the module as it is now, None when it is not there; reads memory only."""
     try:
         # Made anew with each load; procfs may still have the file of the one before.
@@ -56,10 +56,10 @@ def look(present: Path = PRESENT, module: Path = MODULE) -> Module | None:
 
 
 async def changes(interval: Interval) -> AsyncGenerator[Module | None, None]:
-    """Yield the module now, whenever the kernel tells of it, and each interval."""
+    """Yield the module now, whenever the kernel reports a change of it, and each interval."""
     with closing(_uevents()) as uevents:
         while True:
-            yield await asyncio.to_thread(look)
+            yield await asyncio.to_thread(current)
             try:
                 async with asyncio.timeout(interval.seconds):
                     event = await _module_event(uevents)
@@ -71,10 +71,10 @@ async def changes(interval: Interval) -> AsyncGenerator[Module | None, None]:
 
 async def _started() -> None:
     """Wait until the module has run its start: of that the kernel sends no event."""
-    for _ in range(round(START_S / LOOK_AGAIN_S)):
-        if await asyncio.to_thread(look):
+    for _ in range(round(START_S / READ_AGAIN_S)):
+        if await asyncio.to_thread(current):
             return
-        await asyncio.sleep(LOOK_AGAIN_S)
+        await asyncio.sleep(READ_AGAIN_S)
 
 
 def _uevents() -> socket.socket:
@@ -85,7 +85,7 @@ def _uevents() -> socket.socket:
 
 
 async def _module_event(uevents: socket.socket) -> bytes:
-    """Return the event of cifs, or b"" when the kernel has dropped some that may have told."""
+    """Return the event of cifs, or b"" when the kernel has dropped some that may have been its."""
     loop = asyncio.get_running_loop()
     try:
         while True:

@@ -217,7 +217,7 @@ class ModuleWatcher:
         try:
             tracer = await asyncio.to_thread(self._climb, wanted, self.own)
         except TracerError:
-            if await asyncio.to_thread(module.look) == found:
+            if await asyncio.to_thread(module.current) == found:
                 raise
             return None  # cifs went while its types were looked up
         await asyncio.to_thread(self._take, tracer, found, wanted)

@@ -20,7 +20,7 @@ from aod.smb import module
 from aod.smb.module import Module
 from tests.fakes import FakeTracer, running, slow
 
-module.look = lambda: Module(identity=1, users=None)
+module.current = lambda: Module(identity=1, users=None)
 
 def pss_kib():
     text = Path("/proc/self/smaps_rollup").read_text()

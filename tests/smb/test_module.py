@@ -11,7 +11,7 @@ import pytest
 
 from aod.runtime.interval import Interval
 from aod.smb import module
-from aod.smb.module import Module, changes, look
+from aod.smb.module import Module, changes, current
 
 LONG_S = 60.0
 LOADED = Module(identity=7, users=2)
@@ -29,9 +29,9 @@ def uevents(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Module | None]:
-    """What each further look finds; the last one stays."""
+    """What each further reading finds; the last one stays."""
     found: list[Module | None] = []
-    monkeypatch.setattr(module, "look", lambda: found.pop(0) if len(found) > 1 else found[0])
+    monkeypatch.setattr(module, "current", lambda: found.pop(0) if len(found) > 1 else found[0])
     return found
 
 
@@ -54,23 +54,23 @@ def sysfs(folder: Path, state: str, users: str) -> Path:
 
 
 def test_a_loaded_module_tells_its_users(tmp_path: Path) -> None:
-    found = look(tmp_path, sysfs(tmp_path / "cifs", "live", "3"))
+    found = current(tmp_path, sysfs(tmp_path / "cifs", "live", "3"))
 
     assert found == Module((tmp_path / "cifs").stat().st_ino, 3)
 
 
 @pytest.mark.parametrize("state", ["coming", "going"])
 def test_a_module_on_its_way_is_not_there(tmp_path: Path, state: str) -> None:
-    assert look(tmp_path, sysfs(tmp_path / "cifs", state, "0")) is None
+    assert current(tmp_path, sysfs(tmp_path / "cifs", state, "0")) is None
 
 
 def test_a_module_whose_start_has_not_run_is_not_there(tmp_path: Path) -> None:
-    assert look(tmp_path / "none", sysfs(tmp_path / "cifs", "live", "0")) is None
+    assert current(tmp_path / "none", sysfs(tmp_path / "cifs", "live", "0")) is None
 
 
 def test_a_built_in_cifs_has_no_users_to_count(tmp_path: Path) -> None:
-    assert look(tmp_path, tmp_path / "none") == Module(0, None)
-    assert look(tmp_path / "none", tmp_path / "none") is None
+    assert current(tmp_path, tmp_path / "none") == Module(0, None)
+    assert current(tmp_path / "none", tmp_path / "none") is None
 
 
 async def test_the_uevent_of_cifs_is_a_reason_to_look(

@@ -139,7 +139,7 @@ async def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
             made.modules.task_done()
 
     monkeypatch.setattr(module, "changes", changes)
-    monkeypatch.setattr(module, "look", lambda: made.now)
+    monkeypatch.setattr(module, "current", lambda: made.now)
     return made
 
 
