@@ -32,12 +32,12 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """What DebugData tells: ids of connections, sessions and trees and what they belong to."""
+    """What DebugData shows: ids of connections, sessions and trees and what they belong to."""
 
     servers: Mapping[int, str] = field(default_factory=dict)
     """{connection id: server}"""
     sessions: Mapping[int, str] = field(default_factory=dict)
-    """{session id: server}, for kernels that do not tell connection ids (before 5.11)."""
+    """{session id: server}, for kernels that do not show connection ids (before 5.11)."""
     channels: Mapping[int, int] = field(default_factory=dict)
     """{connection id: number of the channel}, PRIMARY for the first or only one."""
     primaries: Mapping[int, int] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class _Reader:
         self._primary, self._connection, self._session = 0, 0, 0
 
     def take(self, token: re.Match[str]) -> None:
-        """Note what one token tells."""
+        """Note what one token says."""
         if token["connection"]:
             self._server = token["server"] or ""
             self._primary = int(token["connection"], 16)
@@ -99,7 +99,7 @@ class _Reader:
         self.primaries[connection] = self._primary
 
     def _take_address(self, address: str) -> None:
-        """Name a server by its session's address where the kernel tells no host name."""
+        """Name a server by its session's address where the kernel shows no host name."""
         if not self._primary:
             self._server = address
         elif not self._server:
@@ -111,7 +111,7 @@ class _Reader:
             self.tcp_status[self._connection] = status
 
     def _take_share(self, path: str) -> None:
-        r"""Take `\\server\share`, the only host name that a kernel without connection ids tells."""
+        r"""Take `\\server\share`, the only host name that a kernel without connection ids shows."""
         server, _, self._share = path.removeprefix("\\\\").rpartition("\\")
         if not self._primary:
             self.sessions[self._session] = server

@@ -20,7 +20,7 @@ NO_COMMANDS = frozenset[int]()
 class StatusVerdict:
     """Which statuses count, each for some commands.
 
-    `failures` tells whether a failure (severity warning or error) counts unless excepted;
+    `failures`: whether a failure (severity warning or error) counts unless excepted;
     `exceptions` maps an NTSTATUS to the commands for which that is reversed.
     Success never counts.
     """
@@ -83,7 +83,7 @@ class Filter:
     is sent, and in row 1 the same for one that the server answered with STATUS_PENDING first.
     `kinds` are those that are not a request's end, such as RECONNECT. Of kind UNSENT only the
     errors are sent that `errors` marks: shape (ERRNOS,), dtype bool, by positive errno.
-    `secondary` tells whether a related request that failed as the one before it is sent too.
+    `secondary`: whether a related request that failed as the one before it is sent too.
     """
 
     thresholds_ns: NDArray[np.uint64] = field(

@@ -1,4 +1,4 @@
-"""What the ids of events are called, as far as the kernel tells without asking a server.
+"""What the ids of events are called, as far as the kernel shows it without asking a server.
 
 An id that is not known is shown as an id.
 """
@@ -88,7 +88,7 @@ class Names:
             self._rest_until_ns = now_ns + REST * (now_ns - started_ns)
 
     def has_unknown(self, events: Events) -> bool:
-        """Tell whether any of the events carries an id that a look-up could name."""
+        """Return whether any of the events carries an id that a look-up could name."""
         return bool(
             self.has_unknown_tree(events)
             or _files_of(events) - self._files.keys()
@@ -96,10 +96,10 @@ class Names:
         )
 
     def has_unknown_tree(self, events: Events) -> bool:
-        """Tell whether any of the events has a connection or tree that a refresh could name."""
+        """Return whether any of the events has a connection or tree that a refresh could name."""
         known = self._known
         connections = set(np.unique(events["connection_id"]).tolist()) - {0}
-        if known.sessions and not known.servers:  # a kernel that tells no connection ids
+        if known.sessions and not known.servers:  # a kernel that shows no connection ids
             connections = set()
         trees = set(zip(events["session_id"].tolist(), events["tree_id"].tolist(), strict=True))
         named_trees = {(0, *tree) for tree in trees if tree[1]}
@@ -108,7 +108,7 @@ class Names:
     def server(self, connection_id: int, session_id: int = 0) -> str:
         """Return the server's name, or "" when it is not known.
 
-        The session tells it on kernels without connection ids.
+        The session names it on kernels without connection ids.
         """
         known = self._known
         return known.servers.get(connection_id, "") or known.sessions.get(session_id, "")
@@ -137,7 +137,7 @@ class Names:
         return sorted(share_path(server, share) for server, share in names if share)
 
     def server_and_share(self, connection_id: int, tree_id: int) -> tuple[str, str]:
-        """Return server and share of a tree whose session is not told, "" for what is not known.
+        """Return server and share of a tree whose session is not known, "" for what is not known.
 
         Two sessions of a connection may have the same tree id: then the share is not known.
         """
@@ -169,7 +169,7 @@ class Names:
         return self._units.get(cgroup_id, "")
 
     def is_given_up(self, connection_id: int, message_id: int) -> bool:
-        """Tell whether cifs no longer waited for a request at the last refresh.
+        """Return whether cifs no longer waited for a request at the last refresh.
 
         False for a connection that DebugData did not name: nothing is known of it.
         """
@@ -182,7 +182,7 @@ class Names:
         return frozenset(connection for connection, name in known if name == server)
 
     def is_reconnecting(self, server: str) -> bool:
-        """Tell whether a connection of the server was not in order at the last refresh."""
+        """Return whether a connection of the server was not in order at the last refresh."""
         status = self._current.tcp_status
         return any(
             status.get(connection, TCP_STATUS_GOOD) != TCP_STATUS_GOOD
@@ -199,7 +199,7 @@ class Names:
         """Read which files are open, when one is wanted that is not known."""
         if not wanted - self._files.keys():
             return
-        # A kernel that does not tell the session names a file under session 0.
+        # A kernel that does not show the session names a file under session 0.
         anyhow = wanted | {(0, tree, file) for _, tree, file in wanted}
         files = parse_open_files(_read(self._open_files) or "")
         found = dict(islice(files, MAX_FILES))

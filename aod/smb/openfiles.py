@@ -1,6 +1,6 @@
 """/proc/fs/cifs/open_files: which file id is which file.
 
-The kernel writes it from memory: reading it asks nothing of a server. It tells the last
+The kernel writes it from memory: reading it asks nothing of a server. It shows the last
 component of a path only.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 FileKey: TypeAlias = tuple[int, int, int]
-"""(session id, tree id, persistent file id); session id 0 where the kernel does not tell it."""
+"""(session id, tree id, persistent file id); session id 0 where the kernel does not show it."""
 
 MAX_NAME = 1024
 """Characters; a name has at most 255 UTF-16 units."""
