@@ -42,7 +42,7 @@ class Counters(Protocol):
     ) -> tuple[Sample, Collection[Key]]:
         """Take out the counters that `choose` names of a sample; return both. Blocks.
 
-        `choose` is told as well how many counters there is room for.
+        `choose` is also given how many counters there is room for.
         """
 
 

@@ -50,15 +50,15 @@ def _rung(rung: RungInUse, refusals: Sequence[str]) -> Finding:
 
 
 def _probe(probe: ProbeState) -> Finding:
-    section, tells = probe.section, probe.tells
+    section, shown = probe.section, probe.tells
     if probe.for_credits:
-        tells += "; attached when an anomaly of type Credits is watched for"
+        shown += "; attached when an anomaly of type Credits is watched for"
     if probe.missing:
-        reason = f"{section} is missing: {tells} ({probe.missing})"
+        reason = f"{section} is missing: {shown} ({probe.missing})"
         return Finding(Severity.WARNING, "probe", reason)
     if not probe.attached:
-        return Finding(Severity.NOTE, "probe", f"{section} is not attached: {tells}")
-    return Finding(Severity.OK, "probe", f"{section}: {tells}")
+        return Finding(Severity.NOTE, "probe", f"{section} is not attached: {shown}")
+    return Finding(Severity.OK, "probe", f"{section}: {shown}")
 
 
 def _unknown(tracer: Tracer, hidden: Collection[str]) -> Iterator[Finding]:

@@ -33,7 +33,7 @@ class Losses:
         self._anomalies = anomalies
         self._watch = Watch()
         self.known: Mapping[str, int] = {}
-        """What the last ledger has told, by what was lost."""
+        """What was lost according to the last ledger, by kind."""
 
     def lost(self) -> dict[str, int]:
         """Return what is lost by now; blocks."""
@@ -49,7 +49,7 @@ class Losses:
 
     def note(self, ledger: Ledger) -> None:
         """Take note of the ledger of an interval, and log what is new in it."""
-        if self._watch.look(ledger):
+        if self._watch.check(ledger):
             log.warning("the ledger does not balance, requests went unseen: %s", ledger)
         lost, before = self.beside(ledger), self.known
         self.known = lost

@@ -8,7 +8,7 @@ class Probe:
     """A program of bpf/smb.bpf.c, and what is known by it."""
 
     program: str
-    tells: str
+    shows: str
 
 
 SEND = Probe("smb_send_rqst", "each request as it is sent")

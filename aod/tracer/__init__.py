@@ -1,1 +1,1 @@
-"""The only user of libbpf."""
+"""Loads the BPF program and reads its ring and maps; the only user of libbpf."""

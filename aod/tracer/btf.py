@@ -1,4 +1,4 @@
-"""Types of cifs for kernels that do not tell them, such as 5.10."""
+"""Types of cifs for kernels that do not supply them, such as 5.10."""
 
 from importlib import resources
 from pathlib import Path

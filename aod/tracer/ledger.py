@@ -1,4 +1,4 @@
-"""The books of the probes: every request and every response is accounted for."""
+"""The ledger of the probes: every request and every response is accounted for."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -50,7 +50,7 @@ class Ledger:
 
     @property
     def is_closed(self) -> bool:
-        """Tell whether both sides are equal in both equations."""
+        """Return whether both sides are equal in both equations."""
         return self.request_imbalance == self.pdu_imbalance == 0
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ def ledger_of(
 
 
 class Watch:
-    """Tells when the books do not balance for so long that it is no matter of the moment."""
+    """Finds out when the ledger does not balance for so long that it is no matter of the moment."""
 
     PATIENCE = 3
 
@@ -78,10 +78,10 @@ class Watch:
         self._before = Ledger()
         self._times = 0
 
-    def look(self, ledger: Ledger) -> bool:
+    def check(self, ledger: Ledger) -> bool:
         """Return whether an imbalance over the requests of the last interval came three times.
 
-        Every further time is told again only after another three.
+        Every further time is reported again only after another three.
         """
         recent = ledger.requests - self._before.requests
         imbalance = max(abs(ledger.request_imbalance), abs(ledger.pdu_imbalance))

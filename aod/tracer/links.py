@@ -41,7 +41,7 @@ class Links:
         self.attached[probe.program] = section
 
     def try_each(self, probes: Iterable[Probe]) -> None:
-        """Attach what can be attached; what cannot is told in `missing`."""
+        """Attach what can be attached; what cannot is named in `missing`."""
         for probe in probes:
             try:
                 self.attach(probe)

@@ -1,4 +1,4 @@
-"""The maps of a loaded object, through which user space and the probes tell each other."""
+"""The maps of a loaded object, through which user space and the probes exchange data."""
 
 import mmap
 from typing import Any

@@ -12,7 +12,7 @@ ALIVE_NS = np.iinfo(np.int64).max
 
 
 class OwnProcesses:
-    """Knows the children, and tells them to whichever tracer is loaded."""
+    """Knows the children, and reports them to whichever tracer is loaded."""
 
     def __init__(self) -> None:
         self._until_ns: dict[int, int] = {}
@@ -23,7 +23,7 @@ class OwnProcesses:
         """Until when each pid was a process of aod, ALIVE_NS while it is one; a copy."""
         return dict(self._until_ns)
 
-    def tell(self, mark: Callable[[int, bool], None]) -> None:
+    def report_to(self, mark: Callable[[int, bool], None]) -> None:
         """Call `mark` with each pid now and from now on, and whether it is aod's own."""
         self._mark = mark
         for pid, ns in self._until_ns.items():

@@ -24,7 +24,7 @@ def hold_back() -> None:
 
 
 def maps_are_open() -> bool:
-    """Tell whether the kernel lets us use the maps that we hold.
+    """Return whether the kernel lets us use the maps that we hold.
 
     Before 5.19 every bpf() call took CAP_BPF where kernel.unprivileged_bpf_disabled is set.
     """
@@ -32,7 +32,7 @@ def maps_are_open() -> bool:
 
 
 def _allow(limit: int, value: int) -> bool:
-    """Set a limit of this process, and tell whether the kernel agreed."""
+    """Set a limit of this process, and return whether the kernel agreed."""
     try:
         resource.setrlimit(limit, (value, value))
     except (OSError, ValueError):

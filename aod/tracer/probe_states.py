@@ -21,7 +21,7 @@ class RungInUse:
 
 @dataclass(frozen=True, slots=True)
 class ProbeState:
-    """One probe: what it tells, whether it is attached, or why one that is wanted is not."""
+    """One probe: what it shows, whether it is attached, or why one that is wanted is not."""
 
     section: str
     tells: str
@@ -54,7 +54,7 @@ def describe(tracer: "Tracer") -> Attached:
 def _state(tracer: "Tracer", probe: Probe) -> ProbeState:
     return ProbeState(
         section=tracer.section(probe),
-        tells=probe.tells,
+        tells=probe.shows,
         attached=probe.program in tracer.programs,
         missing=tracer.missing.get(probe.program, ""),
         for_credits=probe in CREDITS,

@@ -62,7 +62,7 @@ class Tracer:
             self.ring = stack.enter_context(Ring(self._maps.events.fd))
             self.links = stack.enter_context(closing(Links(self.object, hidden)))
             self._slots = Slots(self._maps.slots)
-            self.own.tell(self._mark_own)
+            self.own.report_to(self._mark_own)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -74,13 +74,13 @@ class Tracer:
     def close(self) -> None:
         """Take everything out of the kernel; what is asked later raises TracerError."""
         self._maps.close()
-        self.own.tell(lambda pid, own: None)
+        self.own.report_to(lambda pid, own: None)
         self._stack.close()
 
     def attach(self) -> None:
         """Attach the probes of the rung, the receiving end first.
 
-        What is optional and cannot be attached is told in `missing`.
+        What is optional and cannot be attached is named in `missing`.
         """
         self.links.try_each((*self.rung.optional, *self._on_demand()))
         self.expect_payloads(PAYLOAD.program in self.links.attached)
@@ -130,11 +130,11 @@ class Tracer:
         self.links.pin()
 
     def expect_payloads(self, expected: bool) -> None:
-        """Tell the probes whether the end of an async READ is seen, or only its response."""
+        """Let the probes know whether the end of an async READ is seen, or only its response."""
         self._maps.settings.write(Setting.PAYLOADS, expected)
 
     def set_filter(self, wanted: Filter) -> None:
-        """Tell the probes which operations to send; what both this and the last want is sent.
+        """Let the probes know which operations to send; what both this and the last want is sent.
 
         May be called while they are attached: a probe that only now has a use is attached
         too, and what no longer has one stays.

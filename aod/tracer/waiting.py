@@ -1,6 +1,6 @@
 """Threads that wait to send: for credits, or for the send mutex.
 
-The kernel's map tells who is on the way. A thread that fails before its send leaves its entry
+The kernel's map shows who is on the way. A thread that fails before its send leaves its entry
 there, so its kernel stack decides whether it still waits.
 """
 
@@ -29,7 +29,7 @@ SENDING = frozenset(
 
 
 class WaitingThreads:
-    """Tells who waits to send; remembers whose entry is out of date."""
+    """Knows who waits to send; remembers whose entry is out of date."""
 
     def __init__(self, proc: Path = PROC) -> None:
         self._proc = proc
@@ -72,7 +72,7 @@ def is_sending(thread: Thread) -> bool:
 
 
 def is_over(thread: Thread) -> bool:
-    """Return whether a thread has surely left: the stack of a running one tells nothing."""
+    """Return whether a thread has surely left: the stack of a running one says nothing."""
     return bool(thread.stack) and not thread.state.startswith("R")
 
 

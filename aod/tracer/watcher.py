@@ -59,7 +59,7 @@ class ModuleWatcher:
         self._lock = threading.Lock()
         self._absent = AbsentTracer()
         self._current: Tracer | AbsentTracer = self._absent
-        self._told: Tracer | AbsentTracer | None = None
+        self._announced: Tracer | AbsentTracer | None = None
         self._module: Module | None = None
         self._past = Ledger()
         self._unanswered = 0
@@ -80,7 +80,7 @@ class ModuleWatcher:
         """
         if self.tracer:
             await asyncio.to_thread(self._fold)
-        self._told = None
+        self._announced = None
         async with aclosing(module.changes(interval)) as modules, asyncio.TaskGroup() as group:
             ring: asyncio.Task[None] | None = None
             async for found in modules:
@@ -89,12 +89,12 @@ class ModuleWatcher:
                         ring.cancel()
                         ring = None
                         await self._unload(on_events)
-                        self._tell(on_change)
+                        self._announce(on_change)
                     if ring and found:
                         await asyncio.to_thread(self._let_go, found)
                     elif found and (tracer := await self._load(found)):
                         ring = group.create_task(tracer.ring.watch(on_events), name="ring")
-                    self._tell(on_change)
+                    self._announce(on_change)
 
     async def finish(self, on_events: OnEvents) -> None:
         """Take the probes out and hand over what is left in the ring; maps can still be read."""
@@ -180,7 +180,7 @@ class ModuleWatcher:
     ) -> tuple[Sample, Collection[Key]]:
         """Take out the counters that `choose` names of a sample; return both.
 
-        `choose` is told as well how many counters there is room for.
+        `choose` is also given how many counters there is room for.
         """
         with self._lock:
             taken = self._sample()
@@ -203,10 +203,10 @@ class ModuleWatcher:
     def _sample(self) -> Sample:
         return replace(sample(self._current), load=self._loads)
 
-    def _tell(self, on_change: Callable[[Tracer | None], None]) -> None:
-        """Call `on_change` when it has not been told of what is there now."""
-        if self._told is not self._current:
-            self._told = self._current
+    def _announce(self, on_change: Callable[[Tracer | None], None]) -> None:
+        """Call `on_change` unless what is there now was announced already."""
+        if self._announced is not self._current:
+            self._announced = self._current
             on_change(self.tracer)
 
     def _is_gone(self, found: Module | None) -> bool:

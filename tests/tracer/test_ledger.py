@@ -59,7 +59,7 @@ def test_the_books_of_two_loads_are_added() -> None:
 
 def looks(*ledgers: Ledger) -> list[bool]:
     watch = Watch()
-    return [watch.look(ledger) for ledger in ledgers]
+    return [watch.check(ledger) for ledger in ledgers]
 
 
 def test_an_imbalance_is_told_the_third_time() -> None:

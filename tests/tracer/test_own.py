@@ -5,7 +5,7 @@ from aod.tracer.own import ENDED, OwnProcesses
 
 def test_a_tracer_is_told_of_every_child_and_of_its_end() -> None:
     own, told = OwnProcesses(), list[tuple[int, bool]]()
-    own.tell(lambda pid, is_own: told.append((pid, is_own)))
+    own.report_to(lambda pid, is_own: told.append((pid, is_own)))
 
     with own.own(7):
         assert told == [(7, True)]
@@ -19,7 +19,7 @@ def test_a_tracer_that_is_loaded_later_is_told_of_the_children_that_live() -> No
         pass
 
     with own.own(8):
-        own.tell(lambda pid, is_own: told.append((pid, is_own)))
+        own.report_to(lambda pid, is_own: told.append((pid, is_own)))
 
         assert told == [(8, True)]
 
