@@ -56,7 +56,7 @@ NOTHING = Counter(0, 0, 0, 0, 0, np.zeros(BUCKETS, np.int64))
 class Sample:
     """The counters since the load, and how many requests were open, at one CLOCK_MONOTONIC time.
 
-    `load` tells the loads of cifs apart: with each the counters begin anew.
+    `load` counts the loads of cifs: with each the counters begin anew.
     """
 
     time_ns: int

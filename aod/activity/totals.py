@@ -50,7 +50,7 @@ class Totals:
 
     What comes in is credited to the name that it has at that moment and never moved: totals
     only rise. The kernel's counters have ids, several of which may have one name, and begin
-    anew with each load of cifs. At most `limit` totals are told apart, the rest is OTHERS; one
+    anew with each load of cifs. At most `limit` totals are kept apart, the rest is OTHERS; one
     that was idle for an hour makes way for a new one. For any thread.
     """
 
