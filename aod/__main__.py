@@ -16,11 +16,11 @@ from aod.commands.run import run
 from aod.commands.show import show
 from aod.commands.top import top
 from aod.commands.trace import trace
-from aod.errors import AodError, ConfigError, HostError, tell
+from aod.errors import AodError, ConfigError, HostError, print_error
 from aod.runtime import journal
 
 OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""What writing to stdout can end with; anything else tells its file, or is a bug."""
+"""What writing to stdout can end with; anything else names its file, or is a bug."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 app = typer.Typer(
@@ -62,7 +62,7 @@ def _set_up_log(
 
 
 def main() -> None:
-    """Run the command; tell an error in a sentence and end with its exit code."""
+    """Run the command; print an error as a sentence and end with its exit code."""
     code: int | str | None = 0
     try:
         try:
@@ -72,7 +72,7 @@ def main() -> None:
         if sys.stdout:
             sys.stdout.flush()
     except AodError as error:
-        tell(error)
+        print_error(error)
         code = error.exit_code
     except OSError as error:
         if error.filename is not None or error.errno not in OUTPUT_ERRORS:
@@ -85,7 +85,7 @@ def main() -> None:
 def _give_up_stdout(error: OSError) -> None:
     """Say why stdout takes no more, unless its reader has left, and let the rest go nowhere."""
     if error.errno != errno.EPIPE:
-        tell(HostError(f"cannot write to stdout: {error.strerror}"))
+        print_error(HostError(f"cannot write to stdout: {error.strerror}"))
     os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
 
 

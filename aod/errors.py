@@ -16,7 +16,7 @@ from typing import ClassVar
 
 
 class AodError(Exception):
-    """Base of all errors that are told to the user as one sentence."""
+    """Base of all errors that are shown to the user as one sentence."""
 
     exit_code: ClassVar[int] = 1
 
@@ -59,7 +59,7 @@ class BundleError(AodError):
     """A file that should be a bundle cannot be read as one."""
 
 
-def tell(error: AodError) -> None:
+def print_error(error: AodError) -> None:
     """Print an error to stderr, each of its sentences on a line of its own."""
     for line in str(error).splitlines():
         sys.stderr.write(f"aod: {line}\n")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from aod.commands.loop import first_failure, watch_children_by_pidfd
 from aod.commands.options import DEFAULT_FILE, File
-from aod.errors import AodError, tell
+from aod.errors import AodError, print_error
 
 if TYPE_CHECKING:
     from aod.config import Config
@@ -38,7 +38,7 @@ def run(config: File = DEFAULT_FILE) -> None:
         except Exception as failure:
             error = first_failure(failure)
             if isinstance(error, AodError):
-                tell(error)
+                print_error(error)
             _leave(1 if isinstance(error, BrokenPipeError) else error.exit_code)
         _leave(0)
 

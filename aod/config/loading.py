@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails
 
 from aod.actions import known_names
 from aod.config import environment, metrics, outputdir, program, yamlsource
-from aod.config.problems import Origins, explain, tell
+from aod.config.problems import Origins, explain, problem_line
 from aod.config.tree import (
     Audit,
     Cleanup,
@@ -133,7 +133,7 @@ class Loaded:
 
     def _exposed_metrics(self) -> list[str]:
         found = metrics.warnings(self.config.metrics)
-        return [tell(self.origins, ("metrics", key), message) for key, message in found]
+        return [problem_line(self.origins, ("metrics", key), message) for key, message in found]
 
     def _small_total(self) -> list[str]:
         config = self.config
@@ -146,7 +146,7 @@ class Loaded:
             f"is less than two bundles can take (2 x {largest} actions x watcher.action_max_mb "
             f"= {needed_mb:g} MiB): older bundles go as soon as a new one comes"
         )
-        return [tell(self.origins, path, message)]
+        return [problem_line(self.origins, path, message)]
 
 
 def load(
@@ -169,7 +169,7 @@ def load_with_sources(
     guarded: bool = False,
     writes: bool = True,
 ) -> Loaded:
-    """Load like `load` and tell where each value came from.
+    """Load like `load` and return where each value came from.
 
     `mounted` is what is mounted here, which is read when that is None.
     """
@@ -185,8 +185,8 @@ def load_with_sources(
         config = Config.model_validate(values)
     except ValidationError as failure:
         problems += explain(failure, Config, origins)
-    look = outputdir.problems if writes else share_problems
-    problems += _output_dir_problems(config, origins, mounted, look)
+    find_problems = outputdir.problems if writes else share_problems
+    problems += _output_dir_problems(config, origins, mounted, find_problems)
     if config and writes and not problems:
         problems += _metrics_problems(config, origins, mounted)
         problems += _notify_problems(config, origins, mounted)
@@ -204,17 +204,17 @@ def _output_dir_problems(
     config: Config | None,
     origins: Origins,
     mounted: Sequence[Mount] | None,
-    look: Callable[[Path, Sequence[Mount]], list[str]],
+    find_problems: Callable[[Path, Sequence[Mount]], list[str]],
 ) -> list[str]:
     """Look at the output directory even where the rest of the config is wrong."""
     path = ("aod_output_dir",)
     try:
         table = mounts.read() if mounted is None else mounted
         directory = config.aod_output_dir if config else _written_output_dir(origins)
-        found = look(directory, table) if directory else []
+        found = find_problems(directory, table) if directory else []
     except OSError as error:
         found = [f"cannot be checked: {error}"]
-    return [tell(origins, path, message) for message in found]
+    return [problem_line(origins, path, message) for message in found]
 
 
 def _notify_problems(
@@ -224,7 +224,7 @@ def _notify_problems(
         return []
     table = mounts.read() if mounted is None else mounted
     found = program.problems(Path(config.notify.command[0]), table)
-    return [tell(origins, ("notify", "command"), message) for message in found]
+    return [problem_line(origins, ("notify", "command"), message) for message in found]
 
 
 def _metrics_problems(
@@ -232,7 +232,7 @@ def _metrics_problems(
 ) -> list[str]:
     table = mounts.read() if mounted is None else mounted
     found = metrics.problems(config.metrics, table)
-    return [tell(origins, ("metrics", key), message) for key, message in found]
+    return [problem_line(origins, ("metrics", key), message) for key, message in found]
 
 
 def _written_output_dir(origins: Origins) -> Path | None:

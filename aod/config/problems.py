@@ -54,7 +54,7 @@ class _Problem:
     keys: tuple[str, ...] = ()
 
 
-def tell(origins: Origins, path: KeyPath, message: str) -> str:
+def problem_line(origins: Origins, path: KeyPath, message: str) -> str:
     """Return one problem as a line: `origin: key.path: message`."""
     return f"{origins.of(path)}: {key_text(path)}: {message}"
 
@@ -65,7 +65,7 @@ def explain(failure: ValidationError, model: type[BaseModel], origins: Origins) 
     problems = [_explain_one(error, model) for error in failure.errors(include_url=False)]
     problems.sort(key=lambda problem: _nearest_line(origins.document, problem.path))
     return [
-        _unknown_variable(problem, origins) or tell(origins, problem.path, problem.message)
+        _unknown_variable(problem, origins) or problem_line(origins, problem.path, problem.message)
         for problem in problems
         if problem.path not in unread or problem.path in origins.overrides.variables
     ]

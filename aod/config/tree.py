@@ -43,8 +43,8 @@ def _by_type(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
         return detector.Section.model_validate(value)
     except ValidationError as failure:
         errors = failure.errors(include_url=False, include_input=False)
-        told = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in errors]
-        raise ValueError("; ".join(told)) from failure
+        problems = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in errors]
+        raise ValueError("; ".join(problems)) from failure
 
 
 AnyAnomaly: TypeAlias = SerializeAsAny[Annotated[Anomaly, WrapValidator(_by_type)]]

@@ -74,7 +74,7 @@ def as_address(value: Any) -> tuple[str, int]:
 
 
 def is_loopback(value: str) -> bool:
-    """Tell whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     return ipaddress.ip_address(as_address(value)[0]).is_loopback
 
 
