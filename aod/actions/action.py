@@ -1,4 +1,4 @@
-"""The seam between the runner and an action: what each is told and what it gives back."""
+"""The seam between the runner and an action: what each is given and what it gives back."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ class Skip(Exception):  # noqa: N818 - no error: what does not apply here is a l
     """The action does not apply here; the message is the reason that the manifest gives."""
 
 
-class Abandoned(Exception):  # noqa: N818 - what was done, told as it stands in the manifest
+class Abandoned(Exception):  # noqa: N818 - what was done, in the words of the manifest
     """The action gave up a thread that is stuck in the kernel; the message says on what."""
 
 
@@ -85,7 +85,7 @@ class Action(Protocol):
     """One thing to collect into one file.
 
     It may have more to say of itself: `program` is the name of what it runs, and `capabilities`
-    what that needs of root's rights; `keeps_packets` that its file is a capture, not text.
+    what that needs of root's capabilities; `keeps_packets` that its file is a capture, not text.
     """
 
     @property
@@ -104,7 +104,7 @@ class Action(Protocol):
 
 
 def keeps_packets(action: Action) -> bool:
-    """Tell whether an action keeps packets: they hold names, and bear no line of ours."""
+    """Return whether an action keeps packets: they hold names, and bear no line of ours."""
     return bool(getattr(action, "keeps_packets", False))
 
 

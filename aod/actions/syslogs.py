@@ -7,7 +7,7 @@ from pathlib import Path
 from aod.actions.action import Context, Result, Skip
 from aod.actions.file import Source
 from aod.actions.output import Output
-from aod.actions.tail import Start, span_start
+from aod.actions.tail import SpanStart, span_start
 
 LOGS = ("var/log/syslog", "var/log/messages")
 
@@ -45,7 +45,7 @@ class Syslogs:
         return Result(reason=_remark(start))
 
 
-def _remark(start: Start) -> str:
+def _remark(start: SpanStart) -> str:
     if not start.stamped:
         return "no time stamps that are known: as much of the end as fits"
     if start.offset == 0:

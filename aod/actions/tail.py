@@ -16,7 +16,7 @@ _RFC3339 = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)
 _STAMP = re.compile(rb"(?<=\n)(?:%s|%s)" % (_CLASSIC, _RFC3339))
 
 
-class Start(NamedTuple):
+class SpanStart(NamedTuple):
     """Where to begin, whether the cap cut older lines off, and whether any stamp was found."""
 
     offset: int
@@ -28,7 +28,7 @@ def stamp_s(stamp: bytes, near_s: float) -> float | None:
     """Return a stamp as seconds since the epoch, or None when it is no date.
 
     Classic syslog stamps (`Nov 22 10:10:01`) are local time without a year: it is the last one
-    that does not put them more than a day after `near_s`. RFC 3339 stamps tell all.
+    that does not put them more than a day after `near_s`. RFC 3339 stamps are complete.
     """
     text = stamp.decode("ascii")
     if text[0].isdigit():
@@ -43,10 +43,10 @@ def stamp_s(stamp: bytes, near_s: float) -> float | None:
     return None
 
 
-def span_start(file: FileIO, since_s: float, near_s: float, max_bytes: int) -> Start:
+def span_start(file: FileIO, since_s: float, near_s: float, max_bytes: int) -> SpanStart:
     """Return where the lines from `since_s` on begin, at most `max_bytes` before the end.
 
-    Lines without a stamp belong to the line before. The first stamp of a block tells whether
+    Lines without a stamp belong to the line before. The first stamp of a block shows whether
     it lies within the span; only the block with the border is read line by line. With no stamp
     in reach the span is all that the cap allows. Raises OSError.
     """
@@ -59,12 +59,12 @@ def span_start(file: FileIO, since_s: float, near_s: float, max_bytes: int) -> S
         for first, moment in stamps[:1]:
             if moment < since_s:
                 later = _after_last_older(stamps, since_s)
-                return Start(begin if stamped and later is None else later or size, False, True)
+                return SpanStart(begin if stamped and later is None else later or size, False, True)
             begin, stamped = first, True
         end = block
     if floor == 0:
-        return Start(0, False, stamped)
-    return Start(begin, True, stamped)
+        return SpanStart(0, False, stamped)
+    return SpanStart(begin, True, stamped)
 
 
 def _after_last_older(stamps: list[tuple[int, float]], since_s: float) -> int | None:

@@ -51,7 +51,7 @@ class Command:
 
     It gets its own session, `stdin` as its input, an environment of PATH and LC_ALL=C, none of
     root's `capabilities` but these, writes no file, and dies with aod.
-    `run_for_s` is for a program that runs until it is told to end: SIGTERM after that time is
+    `run_for_s` is for a program that runs until it is signalled to end: SIGTERM after that time is
     its normal end. `heading` is written before what it prints. `child` is the class that runs it.
     One that is not `recorded` is left out of the audit: its arguments may hold a secret.
     """

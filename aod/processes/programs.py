@@ -1,4 +1,4 @@
-"""Which file runs when a program is named, and how little of root's rights it gets."""
+"""Which file runs when a program is named, and how few of root's capabilities it gets."""
 
 import contextlib
 import functools
@@ -81,7 +81,7 @@ def confined(
 
 
 def _restrictions(own: capabilities.CapabilitySets, needed: Collection[Capability]) -> list[str]:
-    """Return what tells setpriv to take away all but `needed`."""
+    """Return the options that make setpriv take away all but `needed`."""
     if os.geteuid() != 0:
         # Its own file capabilities stay a program's; of ours it gets what is ambient.
         passed = [each for each in needed if own.ambient >> each & 1]

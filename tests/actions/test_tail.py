@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aod.actions.tail import BLOCK_BYTES, Start, span_start, stamp_s
+from aod.actions.tail import BLOCK_BYTES, SpanStart, span_start, stamp_s
 
 NEAR_S = datetime(2026, 1, 1, 0, 10, tzinfo=UTC).timestamp()
 
@@ -58,7 +58,7 @@ def test_the_leap_day_is_one_of_the_last_leap_year() -> None:
     assert moment == datetime(2024, 2, 29, tzinfo=UTC).timestamp()
 
 
-def find(path: Path, content: bytes, max_bytes: int = 1 << 30) -> Start:
+def find(path: Path, content: bytes, max_bytes: int = 1 << 30) -> SpanStart:
     path.write_bytes(content)
     with FileIO(path) as file:
         return span_start(file, NEAR_S - 300, NEAR_S, max_bytes)
@@ -74,19 +74,19 @@ def test_the_span_begins_after_the_lines_of_an_older_record(tmp_path: Path) -> N
 
     start = find(tmp_path / "log", older + line(300) + b"\tmore\n" + line(0))
 
-    assert start == Start(len(older), truncated=False, stamped=True)
+    assert start == SpanStart(len(older), truncated=False, stamped=True)
 
 
 def test_a_log_that_ends_before_the_span_gives_nothing(tmp_path: Path) -> None:
     content = line(900) + line(800) + b"\tits second line\n"
 
-    assert find(tmp_path / "log", content) == Start(len(content), truncated=False, stamped=True)
+    assert find(tmp_path / "log", content) == SpanStart(len(content), truncated=False, stamped=True)
 
 
 def test_a_log_that_begins_within_the_span_is_whole(tmp_path: Path) -> None:
     content = b"no stamp\n" + line(200)
 
-    assert find(tmp_path / "log", content) == Start(0, truncated=False, stamped=True)
+    assert find(tmp_path / "log", content) == SpanStart(0, truncated=False, stamped=True)
 
 
 def test_the_cap_cuts_the_oldest_lines_at_a_stamped_line(tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ def test_the_cap_cuts_the_oldest_lines_at_a_stamped_line(tmp_path: Path) -> None
 
     start = find(tmp_path / "log", first + rest, max_bytes=len(rest) + 5)
 
-    assert start == Start(len(first), truncated=True, stamped=True)
+    assert start == SpanStart(len(first), truncated=True, stamped=True)
 
 
 def test_a_log_without_known_stamps_gives_what_the_cap_allows(tmp_path: Path) -> None:
     start = find(tmp_path / "log", b"1700000000 text\n" * 10, max_bytes=50)
 
-    assert start == Start(110, truncated=True, stamped=False)
+    assert start == SpanStart(110, truncated=True, stamped=False)
 
 
 def test_a_stamp_within_a_line_is_none_even_where_a_block_begins(tmp_path: Path) -> None:
