@@ -51,7 +51,7 @@ class Bundle:
         self._fd = -1
         try:
             self._fd = files.open_directory(name, self._directory)
-            # Tells other processes (`aod collect` beside the service) that it is no leftover.
+            # Shows other processes (`aod collect` beside the service) that it is no leftover.
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._close()
@@ -168,7 +168,7 @@ class Bundle:
         return archive.read_file(name, self._fd)
 
     def has_sealed_file(self) -> bool:
-        """Tell whether its sealed file is there already."""
+        """Return whether its sealed file is there already."""
         return _exists(self.name + SEALED, self._directory)
 
     def discard(self) -> None:

@@ -67,7 +67,7 @@ def describe_anomaly(
     `limits` are the keys of its section of the config.
     """
     pairs = zip(operations, anomaly.events, strict=True)
-    told = tuple(_with_task(operation, anomaly, event) for operation, event in pairs)
+    described = tuple(_with_task(operation, anomaly, event) for operation, event in pairs)
     raised = iso(anomaly.timestamp)
     return manifest.Anomaly(
         anomaly=str(anomaly.anomaly),
@@ -82,12 +82,12 @@ def describe_anomaly(
         limit=_limit(limits),
         reason=anomaly.reason,
         shares=anomaly.shares,
-        worst=max(told, key=lambda operation: operation.latency_ns, default=None),
-        median_latency_ns=int(np.median(anomaly.events["latency_ns"])) if told else 0,
-        first=_first(anomaly) if told else raised,
-        last=told[-1].time if told else raised,
-        events=told,
-        events_omitted=anomaly.count - len(told) if told else 0,
+        worst=max(described, key=lambda operation: operation.latency_ns, default=None),
+        median_latency_ns=int(np.median(anomaly.events["latency_ns"])) if described else 0,
+        first=_first(anomaly) if described else raised,
+        last=described[-1].time if described else raised,
+        events=described,
+        events_omitted=anomaly.count - len(described) if described else 0,
         usual_latency_ns=usual_latency_ns,
     )
 

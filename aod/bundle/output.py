@@ -21,8 +21,7 @@ from typing import Protocol, Self
 
 from aod.bundle.space import Reservations
 from aod.errors import HostError
-from aod.host import directories as private
-from aod.host import files, mounts
+from aod.host import directories, files, mounts
 from aod.host.paths import resolved, share_problems
 
 log = logging.getLogger(__name__)
@@ -77,7 +76,7 @@ class OutputDirectory:
         """Directories that are being collected into or sealed: never cleaned up."""
         self.reservations = Reservations()
         self.troubled: set[str] = set()
-        """Leftovers that could not be dealt with, and were told."""
+        """Leftovers that could not be dealt with, and were logged."""
         self.complaint = ""
         """Why nothing can be written to it, as the last `follow` found."""
         self.cut_off: Future[None] = Future()
@@ -93,8 +92,10 @@ class OutputDirectory:
         it is a link, no directory, not to be had, or, to write to, not safe from others.
         """
         try:
-            return cls(path, private.open_directory(path) if create else files.open_directory(path))
-        except private.RefusedError as error:
+            return cls(
+                path, directories.open_directory(path) if create else files.open_directory(path)
+            )
+        except directories.RefusedError as error:
             reason = f"cannot use the output directory {path}: {error.strerror}"
             raise HostError(reason) from error
         except OSError as error:
@@ -116,7 +117,7 @@ class OutputDirectory:
         self._is_locked = True
 
     def follow(self) -> bool:
-        """Take the directory that stands at the path now; tell whether that is another one.
+        """Take the directory that stands at the path now; return whether that is another one.
 
         It is made when there is none, and claimed when the one before was. The descriptor
         keeps its number, so that whoever holds it follows; open bundles stay with the one that
@@ -142,7 +143,7 @@ class OutputDirectory:
             self.cut_off.set_result(None)
 
     def is_open(self, name: str) -> bool:
-        """Tell whether a bundle's directory is being collected into, by whichever process."""
+        """Return whether a bundle's directory is being collected into, by whichever process."""
         if name in self.open_names:
             return True
         try:
@@ -265,7 +266,7 @@ class OutputDirectory:
         return Entry(name, int(match[1]), is_sealed, size)
 
     def _is_own(self, name: str) -> bool:
-        """Tell whether `name` is of the type that its name promises, and belongs to us."""
+        """Return whether `name` is of the type that its name promises, and belongs to us."""
         try:
             found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:

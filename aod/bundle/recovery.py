@@ -45,7 +45,7 @@ def recover(
     directory; a directory with a manifest is sealed, as `interrupted` and with a new summary
     made by `render` unless all was collected; one without is removed. What actions wrote is
     cleaned as `clean_of` says. Of a damaged manifest what is sound is kept, and cleaned. Every
-    step can be repeated, so being killed in it is harmless. What fails is told once and left.
+    step can be repeated, so being killed in it is harmless. What fails is logged once and left.
     """
     done = []
     for name in output.temporaries():
@@ -88,8 +88,8 @@ def _recover(
     if found.problem:
         log.warning("of a leftover only what is sound was kept: %s", found.problem)
     path = output.path / (entry.name + SEALED)
-    told = journal.entry(journal.BUNDLE, {"AOD_OUTCOME": manifest.state, "AOD_BUNDLE": str(path)})
-    log.info("leftover sealed as %s: name=%s", manifest.state, entry.name, extra=told)
+    fields = journal.entry(journal.BUNDLE, {"AOD_OUTCOME": manifest.state, "AOD_BUNDLE": str(path)})
+    log.info("leftover sealed as %s: name=%s", manifest.state, entry.name, extra=fields)
 
 
 def _read(bundle: Bundle) -> Leftover | None:

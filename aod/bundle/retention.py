@@ -70,7 +70,7 @@ def newest_sealed(entries: Sequence[Entry], now_ns: int) -> Entry | None:
 
 
 class WallClock:
-    """Tells when wall time was stepped, by comparing it with CLOCK_BOOTTIME.
+    """Finds out when wall time was stepped, by comparing it with CLOCK_BOOTTIME.
 
     That one is never set, and goes on while the machine is suspended.
     """
@@ -79,20 +79,20 @@ class WallClock:
         self._offset_ns: int | None = None
 
     def stepped(self, wall_ns: int, boottime_ns: int) -> bool:
-        """Tell whether wall time moved by over an hour against boot time since the last call."""
+        """Return whether wall time moved by over an hour against boot time since the last call."""
         offset_ns, last_ns = wall_ns - boottime_ns, self._offset_ns
         self._offset_ns = offset_ns
         return last_ns is not None and abs(offset_ns - last_ns) > STEP_NS
 
 
-class Arrivals:
+class FirstSeen:
     """Knows how old a bundle is at most, whatever the wall clock says: when it was first seen."""
 
     def __init__(self) -> None:
         self._seen_ns: dict[int, int | None] | None = None
 
-    def look(self, entries: Sequence[Entry], boottime_ns: int) -> None:
-        """Note which bundles are there; those of the first look may have any age."""
+    def note(self, entries: Sequence[Entry], boottime_ns: int) -> None:
+        """Note which bundles are there; those of the first time may have any age."""
         known = self._seen_ns
         self._seen_ns = {
             entry.timestamp: None if known is None else known.get(entry.timestamp, boottime_ns)
@@ -119,7 +119,7 @@ class Retention:
         self._output = output
         self._record = record
         self._clock = WallClock()
-        self._arrivals = Arrivals()
+        self._first_seen = FirstSeen()
         self._warned = ""
 
     def sweep(self, wall_ns: int, boottime_ns: int) -> list[Removal]:
@@ -144,8 +144,8 @@ class Retention:
             if not entry.is_sealed and self._output.is_open(entry.name)
         )
         other_bytes = _audit_bytes(self._output)
-        self._arrivals.look(entries, boottime_ns)
-        young = self._arrivals.younger_than(limits.max_age_ns, boottime_ns)
+        self._first_seen.note(entries, boottime_ns)
+        young = self._first_seen.younger_than(limits.max_age_ns, boottime_ns)
         planned = plan(entries, wall_ns, limits, open_names, other_bytes, young)
         done = [removal for removal in planned if self._remove(removal)]
         removed_bytes = sum(removal.entry.bytes for removal in done)

@@ -50,7 +50,7 @@ class Grant:
 
 
 class Reservations:
-    """The book of what the open bundles of this process may still write; for any thread.
+    """The ledger of what the open bundles of this process may still write; for any thread.
 
     A bundle may write what its actions may, and then its sealed file, which is at most as
     large, before its directory goes. What it has written already is no longer free, so only
