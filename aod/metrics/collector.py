@@ -79,7 +79,7 @@ class Exposition:
         )
         yield from _of_operations(totals)
         yield from _of_ledger(reading.ledger, reading.lost)
-        yield from _of_tally(reading.service_counts, reading.anomalies)
+        yield from _of_service_counts(reading.service_counts, reading.anomalies)
         yield _gauge(
             "aod_tracer_rung",
             "Rung of the ladder that is in use, 1 is the best; 0 while cifs is not loaded.",
@@ -163,10 +163,12 @@ def _of_ledger(ledger: Ledger, lost: Mapping[str, int]) -> Iterator[Metric]:
     )
 
 
-def _of_tally(service_counts: ServiceCounts, anomalies: Collection[str]) -> Iterator[Metric]:
+def _of_service_counts(
+    service_counts: ServiceCounts, anomalies: Collection[str]
+) -> Iterator[Metric]:
     # From the first moment with 0, as increase() does not see a counter's first value.
     nothing = dict.fromkeys(anomalies, 0)
-    for name, told, label, counts in (
+    for name, help_text, label, counts in (
         (
             "incidents",
             "Incidents that were opened.",
@@ -193,7 +195,7 @@ def _of_tally(service_counts: ServiceCounts, anomalies: Collection[str]) -> Iter
         ),
     ):
         samples = (((value,), count) for value, count in counts.items())
-        yield _counter(f"aod_{name}", told, (label,), samples)
+        yield _counter(f"aod_{name}", help_text, (label,), samples)
     yield _counter(
         "aod_bundles_deleted",
         "Bundles that the clean-up deleted.",
@@ -208,12 +210,12 @@ def _of_tally(service_counts: ServiceCounts, anomalies: Collection[str]) -> Iter
         )
 
 
-def _counter(name: str, told: str, labels: tuple[str, ...], values: Labelled) -> Metric:
-    family = CounterMetricFamily(name, told, labels=labels)
+def _counter(name: str, help_text: str, labels: tuple[str, ...], values: Labelled) -> Metric:
+    family = CounterMetricFamily(name, help_text, labels=labels)
     for label_values, value in values:
         family.add_metric(label_values, value)
     return family
 
 
-def _gauge(name: str, told: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, told, value=value)
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, help_text, value=value)

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 MAX_CONVERSATIONS = 8
 MAX_HEAD_BYTES = 8192
 DEADLINE_S = 10.0
-"""For a whole conversation: Prometheus itself gives up after 10 s unless told otherwise."""
+"""For a whole conversation: Prometheus itself gives up after 10 s unless configured otherwise."""
 BACKLOG = 16
 TEXT = "text/plain; charset=utf-8"
 PHRASES = {

@@ -32,7 +32,7 @@ class Textfile:
     def __init__(self, path: Path, render: Callable[[], bytes]) -> None:
         self._path = path
         self._render = render
-        self._told = ""
+        self._last_error = ""
         self._writing = threading.Lock()
         self._is_over = False
 
@@ -50,20 +50,20 @@ class Textfile:
             await asyncio.to_thread(self._remove)
 
     def _renew(self) -> None:
-        """Write the file; a disk that refuses is told once, and tried again."""
+        """Write the file; a disk that refuses is logged once, and tried again."""
         try:
             text = self._render()
             with self._writing:
                 if not self._is_over:
                     self._write(text)
         except (OSError, AodError) as error:
-            if str(error) != self._told:
+            if str(error) != self._last_error:
                 log.warning("metrics not written, tried again file=%s: %s", self._path, error)
-            self._told = str(error)
+            self._last_error = str(error)
             return
-        if self._told:
+        if self._last_error:
             log.info("metrics written again file=%s", self._path)
-        self._told = ""
+        self._last_error = ""
 
     def _write(self, text: bytes) -> None:
         temporary = f".{self._path.name}.tmp"
