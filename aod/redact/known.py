@@ -1,4 +1,4 @@
-"""What this machine itself tells of names: read once before a manifest or a bundle is redacted."""
+"""The names that this machine itself knows: read once before a manifest or a bundle is redacted."""
 
 import logging
 import socket

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from aod.host import directories as private
-from aod.host import files
+from aod.host import directories, files
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class Pseudonyms:
 
         Another process waits. What is not saved is lost. Raises OSError.
         """
-        fd = private.open_directory(directory, tighten=True)
+        fd = directories.open_directory(directory, tighten=True)
         lock = -1
         try:
             lock = os.open(
@@ -66,7 +65,7 @@ class Pseudonyms:
     def pseudonym(self, kind: str, name: str, *, doubtful: bool = False) -> str:
         """Return what stands for a name; a new one is of the `kind`.
 
-        One that is `doubtful` until somebody is sure of it is not among `telling`.
+        One that is `doubtful` until somebody is sure of it is not among `sure_names`.
         """
         key = _key(kind, name)
         known = self._pseudonyms.get(key)
@@ -97,7 +96,7 @@ class Pseudonyms:
         """Return (pseudonym, name) of all, the last used last."""
         return list(self._names.items())
 
-    def telling(self) -> list[tuple[str, str]]:
+    def sure_names(self) -> list[tuple[str, str]]:
         """Return (pseudonym, name) of those that are surely names."""
         return [item for item in self._names.items() if item[0] not in self._doubtful]
 

@@ -88,7 +88,7 @@ class _Work:
         self.naming = Naming(pseudonyms, users)
         self._pseudonyms = pseudonyms
         self._vocabulary = Vocabulary()
-        self._vocabulary.add(pseudonyms.telling())
+        self._vocabulary.add(pseudonyms.sure_names())
         pseudonyms.fresh.clear()
 
     def text(self) -> Text:

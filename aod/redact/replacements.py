@@ -73,7 +73,7 @@ def perhaps_process(structure: Structure, match: re.Match[str]) -> str:
 
 
 def left_out(structure: Structure, match: re.Match[str]) -> str:
-    """Leave out what nobody can tell the parts of."""
+    """Leave out what nobody can take apart."""
     return f"{match['before']}[left out]"
 
 

@@ -17,7 +17,7 @@ def opened(name: str, dir_fd: int) -> BinaryIO:
 
 
 def is_text(file: BinaryIO) -> bool:
-    """Tell whether a file has no NUL and hardly a sign that no text has."""
+    """Return whether a file has no NUL and hardly a sign that no text has."""
     file.seek(0)
     size = controls = 0
     for block in iter(lambda: file.read(BLOCK_BYTES), b""):
@@ -48,7 +48,7 @@ def blocks(file: BinaryIO) -> Iterator[str]:
 
 
 def differs(file: BinaryIO, change: Callable[[str], str]) -> bool:
-    """Tell whether a change makes another text of a file."""
+    """Return whether a change makes another text of a file."""
     return any(change(block) != block for block in blocks(file))
 
 

@@ -48,10 +48,10 @@ class Vocabulary:
         self._tree = _Node()
 
     def add(self, names: Iterable[tuple[str, str]]) -> None:
-        """Add (pseudonym, name) of those that can be told from plain words."""
+        """Add (pseudonym, name) of those that differ from plain words."""
         for pseudonym, name in names:
             kind = kind_of(pseudonym)
-            if kind not in KINDS or not _is_telling(name):
+            if kind not in KINDS or not _is_distinct(name):
                 continue
             for form in _forms(core(name)):
                 bare = form.lstrip(_SIGNS)
@@ -126,7 +126,7 @@ def _beginnings_of(word: str, text: str) -> Iterator[int]:
         at = text.find(word, end)
 
 
-def _is_telling(name: str) -> bool:
+def _is_distinct(name: str) -> bool:
     bare = core(name)
     if PROGRAMS.fullmatch(bare):
         return False

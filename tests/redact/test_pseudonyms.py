@@ -91,13 +91,13 @@ def test_a_doubtful_name_is_no_telling_one_until_somebody_is_sure(tmp_path: Path
     with Pseudonyms.open(tmp_path) as names:
         names.pseudonym("server", "done", doubtful=True)
         names.save()
-        before = names.telling()
+        before = names.sure_names()
     with Pseudonyms.open(tmp_path) as names:
-        again = names.telling()
+        again = names.sure_names()
         names.pseudonym("server", "done")
 
         assert (before, again) == ([], [])
-        assert names.telling() == [("server1", "done")]
+        assert names.sure_names() == [("server1", "done")]
         assert names.fresh == ["server1"]
 
 

@@ -26,7 +26,7 @@ def redact(text: str, names: Pseudonyms | None = None) -> str:
     naming = Naming(known, {1000: "alice"})
     Text(naming, Vocabulary()).redact(text)
     vocabulary = Vocabulary()
-    vocabulary.add(known.telling())
+    vocabulary.add(known.sure_names())
     return Text(naming, vocabulary).redact(text)
 
 
