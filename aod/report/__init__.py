@@ -1,1 +1,1 @@
-"""What a person reads of a bundle."""
+"""A manifest in words: the summary of a bundle, its figures, and advice on what to look at next."""

@@ -19,13 +19,13 @@ COLUMNS = (
 def as_json(activities: Activities) -> str:
     """Return a JSON object on one line."""
     interval_s = activities.interval_s
-    told = {
+    fields = {
         "time": activities.time,
         "interval_s": round(interval_s, 6),
         "activities": [_plain(each, interval_s) for each in activities.activities],
         "total": _plain(activities.total, interval_s),
     }
-    return json.dumps(told)
+    return json.dumps(fields)
 
 
 def as_text(activities: Activities) -> str:

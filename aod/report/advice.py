@@ -14,7 +14,7 @@ MOST = 0.5
 
 
 def advise(manifest: Manifest) -> list[str]:
-    """Return one sentence or two per rule that applies, the most telling first."""
+    """Return one sentence or two per rule that applies, the most conclusive first."""
     found = evidence(manifest)
     return [line for rule in RULES for line in rule(found)] or [_start(found)]
 
@@ -119,7 +119,7 @@ def _writeback(found: SortedOperations) -> list[str]:
 
 
 def _where(found: SortedOperations) -> list[str]:
-    # A refusal tells of a file's permissions, not of the way to its server.
+    # A refusal is about a file's permissions, not of the way to its server.
     given_up = [each for each in found.failed if each.kind != "completed"]
     affected = [*found.hung, *found.slow, *given_up]
     shares = {(each.server, each.share) for each in affected if each.share}
@@ -184,8 +184,8 @@ def _start(found: SortedOperations) -> str:
     first = " and ".join(found.collected("dmesg", "debugdata"))
     begin = f" Begin with {first}" if first else ""
     if found.open:
-        told = "No request that was open had waited for long: nothing hung at that moment."
-        return f"{told}{begin}." if begin else told
+        sentence = "No request that was open had waited for long: nothing hung at that moment."
+        return f"{sentence}{begin}." if begin else sentence
     if found.collected("debugdata"):
         begin += "; requests that hang are listed there under MIDs"
     return f"No operation is attached.{begin}." if begin else "No operation is attached."

@@ -8,7 +8,7 @@ from aod.report.evidence import SortedOperations
 from aod.report.statuses import SESSION
 
 STORM = 3
-"""Losses of one connection from which on it is told as one that cannot be kept."""
+"""Losses of one connection from which on it is reported as one that cannot be kept."""
 
 
 def _lost(found: SortedOperations) -> list[str]:

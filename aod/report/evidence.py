@@ -1,4 +1,4 @@
-"""The operations of a manifest, sorted by what they tell."""
+"""The operations of a manifest, sorted by what went wrong."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from aod.detectors.words import Sort, words_of
 HUNG_NS = 5_000_000_000
 """The age from which a request hangs, as in the shipped config."""
 
-Told: TypeAlias = Literal["hung", "open", "slow", "failed", "lost", "starved"]
+Group: TypeAlias = Literal["hung", "open", "slow", "failed", "lost", "starved"]
 
-_OF_KIND: Mapping[str, Told] = {"reconnect": "lost", "credit_wait": "starved"}
-"""What an operation of this kind tells, whatever it was counted for."""
+_OF_KIND: Mapping[str, Group] = {"reconnect": "lost", "credit_wait": "starved"}
+"""The group that an operation of this kind belongs to, whatever it was counted for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +50,17 @@ class SortedOperations:
 
 def evidence(manifest: Manifest) -> SortedOperations:
     """Sort a manifest's operations; failed is also what was given up."""
-    found: dict[Told, dict[tuple[object, ...], Operation]] = {
-        told: {} for told in ("hung", "open", "slow", "failed", "lost", "starved")
+    found: dict[Group, dict[tuple[object, ...], Operation]] = {
+        group: {} for group in ("hung", "open", "slow", "failed", "lost", "starved")
     }
     for anomaly in manifest.anomalies:
         sort = words_of(anomaly.anomaly).sort
         for operation in anomaly.events:
             # Two anomalies may have counted the same one.
             ids = operation.connection_id, operation.message_id, operation.tid
-            for told in _told(operation, sort):
-                found[told][operation.time_ns, *ids] = operation
-    sorted_out = {told: tuple(operations.values()) for told, operations in found.items()}
+            for group in _groups(operation, sort):
+                found[group][operation.time_ns, *ids] = operation
+    sorted_out = {group: tuple(operations.values()) for group, operations in found.items()}
     return SortedOperations(**sorted_out, actions=manifest.actions)
 
 
@@ -75,8 +75,8 @@ def time_spent(operations: Sequence[Operation]) -> dict[str, float]:
     return {name: part_ns / total_ns if total_ns else 0.0 for name, part_ns in parts_ns.items()}
 
 
-def _told(operation: Operation, sort: Sort) -> Iterator[Told]:
-    """Yield what an operation tells that an anomaly of this sort has counted."""
+def _groups(operation: Operation, sort: Sort) -> Iterator[Group]:
+    """Yield the groups of an operation that an anomaly of this sort has counted."""
     if operation.kind in _OF_KIND:
         yield _OF_KIND[operation.kind]
     elif sort == "asked":

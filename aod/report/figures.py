@@ -100,9 +100,9 @@ def _first(events: Sequence[Operation]) -> list[Operation]:
     leading: list[Operation] = []
     others: list[Operation] = []
     for operation in sorted(events, key=lambda operation: operation.time_ns):
-        told = outcome(operation)
-        (others if told in seen else leading).append(operation)
-        seen.add(told)
+        ended = outcome(operation)
+        (others if ended in seen else leading).append(operation)
+        seen.add(ended)
     return sorted([*leading, *others][:SHOWN], key=lambda operation: operation.time_ns)
 
 
@@ -190,11 +190,11 @@ def _shares(anomaly: Anomaly) -> str:
 
 
 def _against_threshold(operation: Operation) -> str:
-    told = f"{text.duration(operation.latency_ns)} {operation.command}".rstrip()
+    latency = f"{text.duration(operation.latency_ns)} {operation.command}".rstrip()
     if not operation.threshold_ns:
-        return told
+        return latency
     ratio = times(operation.latency_ns, operation.threshold_ns)
-    return f"{told}, {ratio} its threshold of {text.duration(operation.threshold_ns)}"
+    return f"{latency}, {ratio} its threshold of {text.duration(operation.threshold_ns)}"
 
 
 def _median(anomaly: Anomaly) -> str:
@@ -229,7 +229,7 @@ def _time_spent(events: Sequence[Operation]) -> str:
 
 
 def _channels(events: Sequence[Operation]) -> str:
-    """Tell the channels when a session has several: one alone may be the one with the trouble."""
+    """Name the channels when a session has several: one alone may be the one with the trouble."""
     channels = {operation.channel for operation in events}
     return "" if channels <= {"", "primary"} else listed(events, channel)
 

@@ -24,12 +24,12 @@ def worst_ns(anomaly: Anomaly) -> int:
 def about(manifest: Manifest) -> str:
     """Say on what machine it was made, and by what."""
     host = manifest.host
-    told = (
+    line = (
         f"Host {host.name or '?'}: Linux {host.kernel or '?'}, {host.os or '?'}, "
         f"{host.machine or '?'}, {text.plural(host.cpus or 0, 'CPU')}; "
         f"aod {manifest.versions.aod or '?'}. All times are UTC."
     )
-    return text.printable(told)
+    return text.printable(line)
 
 
 def _ended(anomaly: Anomaly, words: Words) -> str:
