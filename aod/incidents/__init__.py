@@ -1,1 +1,1 @@
-"""From an anomaly to a sealed bundle, quiet after it, and who is told."""
+"""From an anomaly to a sealed bundle, quiet after it, and who is notified."""

@@ -25,7 +25,7 @@ class Names(describe.Names, Protocol):
         """Read anew what could name an id that is not known yet; blocks."""
 
     def has_unknown(self, events: Events) -> bool:
-        """Tell whether a later look-up could name what is not known yet; never blocks."""
+        """Return whether a later look-up could name what is not known yet; never blocks."""
 
     def shares(self, events: Events) -> Sequence[str]:
         """Return each `//server/share` that events belong to, as far as it is known."""
@@ -73,7 +73,7 @@ class Evidence:
         return self._names.shares(events)
 
     def is_named(self, anomaly: Anomaly) -> bool:
-        """Tell whether all that could be named of its events has been."""
+        """Return whether all that could be named of its events has been."""
         return not self._names.has_unknown(anomaly.events)
 
     def usual_latency_ns(self, anomaly: Anomaly) -> int:
@@ -100,7 +100,7 @@ class Evidence:
             trigger=anomalies[0].name,
             anomalies=tuple(anomalies),
             lost=self._losses.lost(),
-            tracer=_told(self._tracer.describe()),
+            tracer=_described_tracer(self._tracer.describe()),
             host=describe.describe_host(),
             versions=describe.describe_versions(self._tracer.libbpf),
         )
@@ -122,11 +122,11 @@ class DescribedAnomalies:
     def __init__(self, evidence: Evidence, config: Config) -> None:
         self._evidence = evidence
         self._sections = config.guardian.anomalies
-        self._told: dict[str, _Description] = {}
+        self._known: dict[str, _Description] = {}
 
     def describe(self, anomaly: Anomaly, repeats: int) -> manifest.Anomaly:
         """Return one of its anomalies in words; blocks."""
-        known = self._told.get(anomaly.name)
+        known = self._known.get(anomaly.name)
         is_same = known and known.anomaly is anomaly and known.repeats == repeats
         if known and is_same and self._evidence.is_named(anomaly):
             return known.words
@@ -135,7 +135,7 @@ class DescribedAnomalies:
             known.words.usual_latency_ns if known else self._evidence.usual_latency_ns(anomaly)
         )
         words = self._evidence.describe(anomaly, repeats, self._limits(anomaly.name), usual_ns)
-        self._told[anomaly.name] = _Description(anomaly, repeats, words)
+        self._known[anomaly.name] = _Description(anomaly, repeats, words)
         return words
 
     def _limits(self, name: str) -> Mapping[str, object]:
@@ -152,5 +152,5 @@ def wall_offset_ns(anomaly: Anomaly) -> int:
     return anomaly.timestamp - anomaly.raised_ns
 
 
-def _told(state: TracerState | None) -> manifest.Tracer | None:
+def _described_tracer(state: TracerState | None) -> manifest.Tracer | None:
     return manifest.Tracer(**asdict(state)) if state else None

@@ -29,7 +29,7 @@ HURRY = 0.4
 
 
 def make_span(config: Config, raised_wall_ns: int) -> Span:
-    """Return what actions are told of an incident that was raised at a time of the wall clock."""
+    """Return the span for the actions of an incident, raised at a time of the wall clock."""
     watcher = config.watcher
     return Span(
         raised_wall_ns=raised_wall_ns,
@@ -64,7 +64,7 @@ class Incident:
         self._repeats = {first.name: 0}
         self._results: dict[str, manifest.ActionResult] = {}
         self._opened: Bundle | None = None
-        self._told: Manifest | None = None
+        self._clean_manifest: Manifest | None = None
         """The clean manifest that was written last, None while a later one is made."""
         self._group: asyncio.TaskGroup | None = None
         self._running = 0
@@ -146,7 +146,7 @@ class Incident:
         return await asyncio.to_thread(self._seal)
 
     async def notice(self, outcome: Outcome, bundle: str, reason: str = "") -> Notice:
-        """Return what is told of how it ended, in the words of its last manifest."""
+        """Return the notice of how it ended, in the words of its last manifest."""
         return await asyncio.to_thread(self._notice, outcome, bundle, reason)
 
     def _shorten(self) -> None:
@@ -240,8 +240,8 @@ class Incident:
 
     def _write_manifest(self) -> None:
         with self._writing:
-            self._told = self._cleaner.manifest(self._manifest("collecting"))
-            self._bundle.write_manifest(self._told)
+            self._clean_manifest = self._cleaner.manifest(self._manifest("collecting"))
+            self._bundle.write_manifest(self._clean_manifest)
 
     def _manifest(self, state: str) -> Manifest:
         return replace(
@@ -261,17 +261,17 @@ class Incident:
 
     def _notice(self, outcome: Outcome, bundle: str, reason: str) -> Notice:
         with self._writing:
-            told = self._told
-            if not told:  # there was never room for a manifest; it leaves the machine all the same
-                told = self._cleaner.manifest(
+            clean = self._clean_manifest
+            if not clean:  # there was never room for a manifest; it leaves the machine all the same
+                clean = self._cleaner.manifest(
                     self._evidence.manifest("collecting", self._described())
                 )
-        return notices.ended(outcome, bundle, reason, told.anomalies, told.host.name)
+        return notices.ended(outcome, bundle, reason, clean.anomalies, clean.host.name)
 
     def _seal(self) -> str:
         with self._writing, self._bundle as bundle:
-            whole, self._told = self._manifest("sealed"), None
-            self._told = last = bundle.clean(whole, self._cleaner.bundle)
+            whole, self._clean_manifest = self._manifest("sealed"), None
+            self._clean_manifest = last = bundle.clean(whole, self._cleaner.bundle)
             if self._grant.has_events:
                 operations = [each for anomaly in last.anomalies for each in anomaly.events]
                 events = join(*(anomaly.events for anomaly in self.anomalies))

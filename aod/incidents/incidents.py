@@ -148,10 +148,10 @@ class Incidents:
         self._service_counts.bundles["sealed"] += 1
         self._service_counts.last_bundle = name
         self.waiters.sealed(incident, name)
-        told = await self._tell(incident, "sealed", name)
-        log.info("bundle sealed file=%s", self._output.path / name, extra=told)
+        fields = await self._report(incident, "sealed", name)
+        log.info("bundle sealed file=%s", self._output.path / name, extra=fields)
 
-    async def _tell(
+    async def _report(
         self, incident: Incident, outcome: Outcome, name: str, reason: str = ""
     ) -> Mapping[str, object]:
         """Hand on how an incident ended, and return what makes its log line an entry."""
@@ -165,16 +165,16 @@ class Incidents:
         return entry(BUNDLE, notice.fields())
 
     async def _give_up(self, incident: Incident, error: Exception) -> None:
-        """Count what could not be opened: the next bundle tells of it."""
+        """Count what could not be opened: the next bundle names it."""
         self._service_counts.bundles["not opened"] += 1
         self.waiters.failed(incident, f"bundle not opened: {error}")
-        told = await self._tell(incident, "not opened", "", str(error))
+        fields = await self._report(incident, "not opened", "", str(error))
         is_expected = isinstance(error, OSError)
         log.error(
             "bundle not opened anomaly=%s: %s",
             incident.first.name,
             error,
-            extra=told,
+            extra=fields,
             exc_info=None if is_expected else error,
         )
         self._cooldowns.give_back(incident.suppressed, incident.anomalies)
@@ -184,7 +184,7 @@ class Incidents:
         self._service_counts.bundles["not sealed"] += 1
         self.waiters.failed(incident, f"bundle not sealed: {error}")
         is_lost = isinstance(error, FileNotFoundError)
-        told = await self._tell(
+        fields = await self._report(
             incident, "not sealed", "" if is_lost else incident.name, str(error)
         )
         if is_lost:
@@ -192,7 +192,7 @@ class Incidents:
                 "bundle lost, its directory is gone bundle=%s: %s",
                 incident.name,
                 error,
-                extra=told,
+                extra=fields,
             )
             self._cooldowns.give_back(incident.suppressed, incident.anomalies)
             return
@@ -200,7 +200,7 @@ class Incidents:
             "bundle not sealed, tried again at each clean-up bundle=%s: %s",
             incident.name,
             error,
-            extra=told,
+            extra=fields,
             exc_info=None if isinstance(error, OSError) else error,
         )
 

@@ -1,4 +1,4 @@
-"""What is told of an incident: the fields of its journal entries, the JSON of a notice."""
+"""What is reported of an incident: the fields of its journal entries, the JSON of a notice."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ class Worst:
 
 @dataclass(frozen=True, slots=True)
 class NotifiedAnomaly:
-    """What is told of an anomaly; the shares by how often they occur."""
+    """What is reported of an anomaly; the shares by how often they occur."""
 
     name: str
     type: str
@@ -105,7 +105,7 @@ def ended(
         host=host,
         raised=described[0].raised,
         sentence=" ".join(sentence(anomaly) for anomaly in described),
-        anomalies=tuple(map(_told, described)),
+        anomalies=tuple(map(_notified, described)),
     )
 
 
@@ -135,7 +135,7 @@ def _worst(operation: np.void | None) -> Fields:
     }
 
 
-def _told(anomaly: manifest.Anomaly) -> NotifiedAnomaly:
+def _notified(anomaly: manifest.Anomaly) -> NotifiedAnomaly:
     shares = Counter(share for each in anomaly.events if (share := _share(each)))
     return NotifiedAnomaly(
         name=anomaly.name,

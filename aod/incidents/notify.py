@@ -1,4 +1,4 @@
-"""Tells a program of the user's choice how each incident ended, one at a time."""
+"""Notifies a program of the user's choice how each incident ended, one at a time."""
 
 import json
 import logging
@@ -18,13 +18,13 @@ from aod.runtime.queue import Queue
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 16
-"""Notices that may wait while a program runs: at 10 s each the last is told within 3 minutes."""
+"""Notices that may wait while a program runs: at 10 s each the last is sent within 3 minutes."""
 DEADLINE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Unconfined(Command):
-    """A command of the user's: it has all rights of the service, unlike those of actions."""
+    """A command of the user's: it has all capabilities of the service, unlike those of actions."""
 
     def command_line(self) -> list[str]:
         """Return what is run; it dies with aod."""
@@ -35,7 +35,7 @@ class Notify:
     """Runs `command` once for each notice, with its JSON on stdin and a deadline.
 
     `command` is the program and its arguments, empty for none; it may be set at any time. What
-    a program does wrong is logged and counted in `failed`; what was never told, in `dropped`.
+    a program does wrong is logged and counted in `failed`; what was never sent, in `dropped`.
     """
 
     def __init__(self, command: Sequence[str], children: Children, audit: Audit) -> None:
@@ -48,11 +48,11 @@ class Notify:
 
     @property
     def dropped(self) -> int:
-        """Notices that no program was told of: too many waited, or aod ended."""
+        """Notices that no program was given: too many waited, or aod ended."""
         return self._waiting.dropped
 
     def send(self, notice: Notice) -> None:
-        """Take a notice to tell of; never waits."""
+        """Take a notice to send; never waits."""
         if not self.command:
             return
         before = self.dropped
@@ -61,10 +61,10 @@ class Notify:
             log.warning("notify.command is behind, a notice was dropped dropped=%d", self.dropped)
 
     async def run(self) -> None:
-        """Tell of what comes until closed; the one that is told then is told to its end."""
+        """Run the command for what comes until closed; one that runs then is run to its end."""
         async for notice in self._waiting:
             if self.command:
-                await self._tell(notice, self.command)
+                await self._run_command(notice, self.command)
 
     def close(self) -> None:
         """Take nothing more, and drop what waits."""
@@ -73,7 +73,7 @@ class Notify:
             log.warning("notices not told, aod ends: count=%d", waiting)
         self._waiting.close()
 
-    async def _tell(self, notice: Notice, command: Sequence[str]) -> None:
+    async def _run_command(self, notice: Notice, command: Sequence[str]) -> None:
         program, *arguments = command
         said, started_s = Tail(), time.monotonic()
         ending: Ending | None = None

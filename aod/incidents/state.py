@@ -1,7 +1,7 @@
 """What survives a restart: cooldowns, bundles of the last hour, what was held back, counts.
 
 One JSON file in the state directory, written whole or not at all. Times of the file are those
-of one boot: another one starts without cooldowns, as its clocks tell nothing of the last.
+of one boot: another one starts without cooldowns, as its clocks say nothing of the last.
 """
 
 import asyncio
@@ -15,8 +15,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from aod.host import directories as private
-from aod.host import files
+from aod.host import directories, files
 from aod.incidents.cooldown import Cooldown, Cooldowns, SavedCooldowns
 from aod.runtime.counts import ServiceCounts
 from aod.runtime.interval import Interval
@@ -35,7 +34,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When the state was told: the boot, and what its clocks showed."""
+    """When the state was saved: the boot, and what its clocks showed."""
 
     boot_id: str
     boottime_ns: int
@@ -43,7 +42,7 @@ class Moment:
 
     @classmethod
     def now(cls, boot_id: Path = BOOT_ID) -> "Moment":
-        """Read the clocks; blocks for a look into procfs."""
+        """Read the clocks; blocks to read procfs."""
         boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         return cls(boot_id.read_text().strip(), boottime_ns, time.monotonic_ns())
 
@@ -100,7 +99,7 @@ class StateDirectory:
     def __init__(self, path: Path) -> None:
         """Open the directory, and make it (0700) when missing; raises OSError."""
         self.path = path
-        self.fd = private.open_directory(path, tighten=True)
+        self.fd = directories.open_directory(path, tighten=True)
 
     def __enter__(self) -> "StateDirectory":
         return self

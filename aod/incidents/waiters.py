@@ -30,18 +30,18 @@ class BundleWaiters:
             self._of_incident.setdefault(incident, []).append(future)
 
     def refused(self, anomaly: Anomaly) -> None:
-        """Tell that there will be no bundle of an anomaly, unless it was taken."""
+        """Report that there will be no bundle of an anomaly, unless it was taken."""
         if future := self._expected.pop(anomaly.raised_ns, None):
             _fail(future, "no incident was opened (see the service's log)")
 
     def sealed(self, incident: Hashable, name: str) -> None:
-        """Tell the name of the sealed bundle."""
+        """Report the name of the sealed bundle."""
         for future in self._of_incident.pop(incident, []):
             if not future.done():
                 future.set_result(name)
 
     def failed(self, incident: Hashable, reason: str) -> None:
-        """Tell why there is no sealed bundle of an incident."""
+        """Report why there is no sealed bundle of an incident."""
         for future in self._of_incident.pop(incident, []):
             _fail(future, reason)
 
