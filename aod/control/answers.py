@@ -150,7 +150,7 @@ class SuppressedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class TracerAnswer:
-    """The books, what was lost by its kind, and what is attached: without cifs no rung."""
+    """The ledger, what was lost by its kind, and what is attached: without cifs no rung."""
 
     REQUEST: ClassVar[str] = "tracer"
 

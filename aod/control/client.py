@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 A = TypeVar("A", bound=protocol.Answer)
 
 PATIENCE_S = 15.0
-"""Without a line from a service that tells every WORKING_S that it is at work."""
+"""Without a line from a service that reports every WORKING_S that it is at work."""
 _TIMEVAL = struct.pack("@ll", int(PATIENCE_S), 0)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -99,7 +99,7 @@ def _talk(connection: socket.socket, line: bytes) -> protocol.Done:
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.sendall(line)
     with connection.makefile("rb") as lines, contextlib.suppress(ConnectionResetError):
-        while told := lines.readline(protocol.MAX_ANSWER_BYTES):
-            if done := protocol.read_answer(told):
+        while answer := lines.readline(protocol.MAX_ANSWER_BYTES):
+            if done := protocol.read_answer(answer):
                 return done
     raise ServiceError("the service ended before it had answered")

@@ -10,7 +10,7 @@ from typing import Self
 
 from aod.control.protocol import SOCKET, address
 from aod.errors import ServiceError
-from aod.host import directories as private
+from aod.host import directories
 
 LOCK = "aod.lock"
 BACKLOG = 16
@@ -38,7 +38,7 @@ class Listener:
         """
         with ExitStack() as stack:
             try:
-                fd = private.open_directory(directory, tighten=True)
+                fd = directories.open_directory(directory, tighten=True)
                 stack.callback(os.close, fd)
                 lock = os.open(LOCK, _LOCK, 0o600, dir_fd=fd)
                 stack.callback(os.close, lock)

@@ -4,7 +4,7 @@
     {"format": 1, "state": "working"}                     while it takes longer than WORKING_S
     {"format": 1, "state": "done", "answer": {...}}       or "refused" with an "error"
 
-A connection carries one request; every last line tells which aod has answered. What an answer
+A connection carries one request; every last line names the aod that has answered. What an answer
 holds stands in aod/control/answers.py.
 """
 
@@ -58,13 +58,13 @@ def request_line(request: str, options: Options) -> bytes:
 
 def read_request(line: bytes) -> tuple[str, Options]:
     """Return a request's name and options; raises ServiceError for what is none."""
-    told = _object(line)
-    if told.pop("format", None) != FORMAT:
+    message = _object(line)
+    if message.pop("format", None) != FORMAT:
         raise ServiceError(f"the service is aod {VERSION}, which answers format {FORMAT}")
-    name = told.pop("request", None)
+    name = message.pop("request", None)
     if not isinstance(name, str):
         raise ServiceError("a request has no name")
-    return name, told
+    return name, message
 
 
 def working() -> bytes:
@@ -87,16 +87,16 @@ def read_answer(line: bytes) -> Done | None:
 
     Raises ServiceError with what a service says that refuses, and for one of another format.
     """
-    told = _object(line)
-    version = str(told.get("version", "of another version"))
-    if told.get("format") != FORMAT:
+    message = _object(line)
+    version = str(message.get("version", "of another version"))
+    if message.get("format") != FORMAT:
         raise ServiceError(another_version(version))
-    if told.get("state") == "working":
+    if message.get("state") == "working":
         return None
-    answer = told.get("answer")
-    if told.get("state") == "done" and isinstance(answer, dict):
+    answer = message.get("answer")
+    if message.get("state") == "done" and isinstance(answer, dict):
         return Done(version, answer)
-    raise ServiceError(f"the running service refuses: {told.get('error', 'no reason given')}")
+    raise ServiceError(f"the running service refuses: {message.get('error', 'no reason given')}")
 
 
 def another_version(version: str) -> str:
@@ -111,8 +111,8 @@ def _last(state: str) -> dict[str, object]:
     return {"format": FORMAT, "state": state, "version": VERSION}
 
 
-def _line(told: Mapping[str, object]) -> bytes:
-    return json.dumps(told, default=_by_field).encode() + b"\n"
+def _line(message: Mapping[str, object]) -> bytes:
+    return json.dumps(message, default=_by_field).encode() + b"\n"
 
 
 def _by_field(value: object) -> dict[str, object]:
@@ -124,9 +124,9 @@ def _by_field(value: object) -> dict[str, object]:
 
 def _object(line: bytes) -> dict[str, object]:
     try:
-        told = json.loads(line)
+        message = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ServiceError("not a line of JSON") from error
-    if not isinstance(told, dict):
+    if not isinstance(message, dict):
         raise ServiceError("not a JSON object")
-    return told
+    return message

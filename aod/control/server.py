@@ -28,7 +28,7 @@ SLOW_S = 5.0
 _UCRED = struct.Struct("=iII")
 
 Respond: TypeAlias = Callable[[Options], Awaitable[Answer]]
-"""Given the request's options; an AodError is told to the client as the reason to refuse."""
+"""Given the request's options; an AodError is sent to the client as the reason to refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +176,8 @@ async def _send(writer: asyncio.StreamWriter, line: bytes) -> None:
 
 def _user(connection: socket.socket) -> int:
     """Return who was at the other end when it was connected (SO_PEERCRED of unix(7))."""
-    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    _, uid, _ = _UCRED.unpack(told)
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    _, uid, _ = _UCRED.unpack(credentials)
     return int(uid)
 
 
