@@ -53,7 +53,7 @@ LEDGER_ROW = _dtype("struct aod_ledger_row")
 
 
 class Kind(enum.IntEnum):
-    """What an event tells of."""
+    """What an event reports."""
 
     COMPLETED = _value("aod_kind", "AOD_COMPLETED")
     ABORTED = _value("aod_kind", "AOD_ABORTED")
@@ -153,5 +153,5 @@ def server_ns(events: Events) -> NDArray[np.uint64]:
 
 
 def has_command(events: Events) -> NDArray[np.bool]:
-    """Return which of the events tell of an SMB2 command, shape (n,)."""
+    """Return which of the events have an SMB2 command, shape (n,)."""
     return np.isin(events["kind"], COMMAND_KINDS)

@@ -63,7 +63,7 @@ class Anomaly:
     def merged(self, later: "Anomaly") -> "Anomaly":
         """Return this anomaly with the evidence of a repeat added to it.
 
-        What is still open is told several times; it counts once, with its latest age. Of
+        What is still open is reported several times; it counts once, with its latest age. Of
         more than FIRST + WORST requests, those whose evidence was not kept count each time.
         """
         events, again = self.events, 0

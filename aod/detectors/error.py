@@ -34,7 +34,7 @@ UNLISTED = 0xFFFFFFFF
 LOCAL = (Kind.UNSENT, Kind.CREDIT_WAIT)
 """What fails on this machine: neither by a server's answer nor by its silence."""
 FAILING = (Kind.ABORTED, Kind.UNANSWERED, *LOCAL)
-"""What has an errno and no status; that of a TREE_CONNECT is its request's, told with that."""
+"""What has an errno and no status; that of a TREE_CONNECT is its request's, reported with that."""
 
 
 class ErrorAnomaly(CountedAnomaly):

@@ -1,4 +1,4 @@
-"""Requests that are not answered, or wait to be sent, told while they hang."""
+"""Requests that are not answered, or wait to be sent, reported while they hang."""
 
 from typing import ClassVar, Literal, Self
 
@@ -31,7 +31,7 @@ class InflightAnomaly(AnomalySection):
 
     @property
     def threshold_ns(self) -> int:
-        """Age at which a request is told first; at each doubling it is told again."""
+        """Age at which a request is reported first; at each doubling it is reported again."""
         return nanoseconds(self.threshold_ms)
 
 
@@ -52,7 +52,7 @@ class Inflight:
         self.filter = Filter()
         self._threshold_ns = threshold_ns
         self._next_ns: dict[tuple[int, ...], int] = {}
-        """{what tells a request from any other: age at which it is told again}"""
+        """{what distinguishes a request: age at which it is reported again}"""
 
     @classmethod
     def from_config(cls, name: str, section: InflightAnomaly, interval_ns: int) -> Self:
@@ -73,13 +73,13 @@ class Inflight:
     def tick(self, open_requests: Events) -> Anomaly | None:
         """Judge all requests that are open now, shape (n,); the others are forgotten."""
         hanging = _oldest_first(open_requests[self._hangs(open_requests)])
-        told = self._next_ns
+        expected_ns = self._next_ns
         self._next_ns = {}
         due = np.zeros(hanging.size, np.bool)
         for index, (key, age_ns) in enumerate(
             zip(_identities(hanging), hanging["latency_ns"].tolist(), strict=True)
         ):
-            next_ns = told.get(key, self._threshold_ns)
+            next_ns = expected_ns.get(key, self._threshold_ns)
             due[index] = age_ns >= next_ns
             while next_ns <= age_ns:
                 next_ns *= 2
@@ -109,7 +109,7 @@ def _oldest_first(requests: Events) -> Events:
 
 
 def _identities(requests: Events) -> list[tuple[int, ...]]:
-    """Return what tells each request from any other: message ids restart after a reconnect.
+    """Return what distinguishes each request: message ids restart after a reconnect.
 
     A thread that waits to send has no message id yet.
     """

@@ -1,7 +1,7 @@
 """What an anomaly is about: some shares, some processes, and one count for each share or for all.
 
 A share is `//server/share`. Where only its server is known (a login, a reconnect), it counts
-for all shares of that server. What is not known to be out of the scope is in it: to tell too
+for all shares of that server. What is not known to be out of the scope is in it: to report too
 much is better than to miss the trouble.
 """
 
@@ -87,7 +87,7 @@ class SharePatterns:
 
 
 class Scope:
-    """Tells which events count, by share and by process."""
+    """Knows which events count, by share and by process."""
 
     def __init__(self, shares: Sequence[str], processes: Sequence[str], names: Names) -> None:
         self._shares = SharePatterns(shares)
@@ -158,14 +158,14 @@ class Scoped:
         return path if path in self._detectors else OTHERS
 
     def _together(self, found: Mapping[str, Anomaly | None]) -> Anomaly | None:
-        told = [
+        raised = [
             replace(anomaly, shares=(share,) if self._per_share else ())
             for share, anomaly in found.items()
             if anomaly
         ]
-        if not told:
+        if not raised:
             return None
-        first, *others = sorted(told, key=lambda anomaly: anomaly.raised_ns)
+        first, *others = sorted(raised, key=lambda anomaly: anomaly.raised_ns)
         together = reduce(Anomaly.merged, others, first)
         order = np.argsort(together.events["time_ns"], kind="stable")
         return replace(together, events=together.events[order])

@@ -13,7 +13,7 @@ DISORDER = 64
 
 @dataclass(frozen=True, slots=True)
 class Violations:
-    """Violations that were not told before, in time order, and when they were raised.
+    """Violations that were not reported before, in time order, and when they were raised.
 
     `raised_ns` is the CLOCK_MONOTONIC time of the first violation that raised, 0 with none.
     """
@@ -27,29 +27,29 @@ class Window:
 
     With the violations sorted by completion time, violation i raises when
     t[i] - t[i - acceptable_count] < interval_ns; it and the acceptable_count before it are
-    evidence, each told once. How the stream is cut into batches changes nothing.
+    evidence, each reported once. How the stream is cut into batches changes nothing.
     """
 
     def __init__(self, acceptable_count: int, interval_ns: int) -> None:
         self._acceptable_count = acceptable_count
         self._interval_ns = interval_ns
         self._recent = empty()
-        self._told = np.zeros(0, np.bool)
+        self._reported = np.zeros(0, np.bool)
 
     def feed(self, violations: Events, alone: NDArray[np.bool] | None = None) -> Violations:
         """Judge violations of shape (n,); those marked in `alone` raise by themselves."""
         if alone is None:
             alone = np.zeros(violations.size, np.bool)
         events = join(self._recent, violations)
-        told = np.concatenate([self._told, np.zeros(violations.size, np.bool)])
-        alone = np.concatenate([np.zeros(self._told.size, np.bool), alone])
+        reported = np.concatenate([self._reported, np.zeros(violations.size, np.bool)])
+        alone = np.concatenate([np.zeros(self._reported.size, np.bool), alone])
         order = np.argsort(events["time_ns"], kind="stable")
-        events, told, alone = events[order], told[order], alone[order]
+        events, reported, alone = events[order], reported[order], alone[order]
         raising = self._raising(events["time_ns"])
         evidence = self._covered(raising) | alone
-        fresh = evidence & ~told
+        fresh = evidence & ~reported
         keep = slice(max(0, events.size - self._acceptable_count - DISORDER), None)
-        self._recent, self._told = events[keep].copy(), (told | evidence)[keep]
+        self._recent, self._reported = events[keep].copy(), (reported | evidence)[keep]
         if not fresh.any():
             return Violations(empty(), 0)
         first = np.flatnonzero((raising | alone) & (np.cumsum(fresh) > 0))[0]
