@@ -13,9 +13,9 @@ from aod.control.answers import (
 )
 from aod.errors import ServiceError
 from aod.incidents.incidents import Incidents
-from aod.service.collect import OnRequest
+from aod.service.collect import ManualCollection
 from aod.service.losses import Losses
-from aod.service.readings import About
+from aod.service.readings import ServiceStatus
 from aod.smb.names import Names
 from aod.tracer.watcher import ModuleWatcher
 
@@ -29,18 +29,18 @@ class AnswerRoutes:
 
     def __init__(
         self,
-        about: About,
+        service_status: ServiceStatus,
         losses: Losses,
         names: Names,
-        on_request: OnRequest,
+        manual_collection: ManualCollection,
         tracer: ModuleWatcher,
         incidents: Incidents,
         output: OutputDirectory,
     ) -> None:
-        self._about = about
+        self._service_status = service_status
         self._losses = losses
         self._names = names
-        self._on_request = on_request
+        self._manual_collection = manual_collection
         self._tracer = tracer
         self._incidents = incidents
         self._output = output
@@ -56,7 +56,7 @@ class AnswerRoutes:
         }
 
     async def _status(self, options: Options) -> StatusAnswer:
-        return self._about.tell()
+        return self._service_status.answer()
 
     async def _sample(self, options: Options) -> SampleAnswer:
         return await asyncio.to_thread(self._take_sample)
@@ -81,7 +81,7 @@ class AnswerRoutes:
         reason = options.get("reason", "")
         if not isinstance(reason, str) or len(reason) > MAX_REASON_CHARS:
             raise ServiceError(f"the reason is a text of at most {MAX_REASON_CHARS} characters")
-        manual = await self._on_request.anomaly(reason)
+        manual = await self._manual_collection.anomaly(reason)
         outcome = self._incidents.waiters.expect(manual)
-        self._on_request.send(manual)
+        self._manual_collection.send(manual)
         return CollectAnswer(str(self._output.path / await outcome))

@@ -1,4 +1,4 @@
-"""The component that follows cifs, and what is told of its probes."""
+"""The component that follows cifs, and what is logged of its probes."""
 
 import logging
 from pathlib import Path
@@ -45,7 +45,7 @@ class Attachment:
         await self._tracer.run(self._interval, self._events.feed, self._changed, progress.busy)
 
     def _is_hopeless(self, error: Exception) -> bool:
-        """Tell whether no other start mends a failure: before the service is ready, none does."""
+        """Return whether no other start mends a failure: before the service is ready, none does."""
         return not self._status.is_ready
 
     async def finish(self) -> None:

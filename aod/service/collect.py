@@ -12,7 +12,7 @@ from aod.runtime.supervisor import Progress
 from aod.tracer.inflight import OpenRequests
 
 
-class OnRequest:
+class ManualCollection:
     """Raises the anomaly of a bundle that somebody wants: what is open now is its evidence."""
 
     def __init__(self, open_requests: OpenRequests, anomalies: Queue[Anomaly]) -> None:

@@ -23,5 +23,5 @@ class OutputWatch:
         raise HostError(self._output.complaint)
 
     def _is_hopeless(self, error: Exception) -> bool:
-        """Tell whether no other start of this component mends a failure."""
+        """Return whether no other start of this component mends a failure."""
         return isinstance(error, HostError)

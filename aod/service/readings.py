@@ -1,4 +1,4 @@
-"""What the metrics and those who ask are told of a service that runs."""
+"""What a running service reports to the metrics and to those who ask."""
 
 import os
 from dataclasses import asdict
@@ -50,16 +50,16 @@ class Readings:
         )
 
 
-class About:
-    """Tells what those who ask over the socket are told first."""
+class ServiceStatus:
+    """Answers what those who connect to the socket ask first."""
 
     def __init__(self, active: ActiveConfig, output: OutputDirectory, status: Status) -> None:
         self._active = active
         self._output = output
         self._status = status
 
-    def tell(self) -> StatusAnswer:
-        """Return it as it is now."""
+    def answer(self) -> StatusAnswer:
+        """Return the status as it is now."""
         return StatusAnswer(
             os.getpid(),
             str(self._output.path),

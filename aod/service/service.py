@@ -40,10 +40,10 @@ from aod.runtime.supervisor import Component, Policy, Supervisor, without_steps
 from aod.runtime.watchdog import Watchdog
 from aod.service.answers import AnswerRoutes
 from aod.service.attachment import Attachment
-from aod.service.collect import OnRequest
+from aod.service.collect import ManualCollection
 from aod.service.losses import Losses
 from aod.service.output import OutputWatch
-from aod.service.readings import About, Readings, versions
+from aod.service.readings import Readings, ServiceStatus, versions
 from aod.service.reload import ActiveConfig, Load, Reload
 from aod.service.scan import EventFanOut, Scan
 from aod.service.signals import Signals
@@ -127,17 +127,17 @@ class Service:
         self.cleanup = CleanUp(config, output, self.leftovers, self.audit, self.service_counts)
         self.output_watch = OutputWatch(output)
         # What the user asks for.
-        self.on_request = OnRequest(self.open_requests, self.anomalies)
+        self.manual_collection = ManualCollection(self.open_requests, self.anomalies)
         self.readings = Readings(
             self.active, self.tracer, self.names, self.losses, self.service_counts
         )
         self.exposure = Exposure(self.supervisor, self.readings, self.totals)
-        self.about = About(self.active, output, self.status)
+        self.service_status = ServiceStatus(self.active, output, self.status)
         self.answers = AnswerRoutes(
-            self.about,
+            self.service_status,
             self.losses,
             self.names,
-            self.on_request,
+            self.manual_collection,
             self.tracer,
             self.incidents,
             output,
@@ -170,7 +170,7 @@ class Service:
             Component("state", partial(self.state_file.run, self.interval), lasting),
             Component("watchdog", without_steps(self.watchdog.run), lasting),
             Component("reload", partial(self.reload.run, signals.reload), lasting),
-            Component("collect", partial(self.on_request.run, signals.collect), lasting),
+            Component("collect", partial(self.manual_collection.run, signals.collect), lasting),
             Component("control", without_steps(self.control.run), optional),
             Component("audit", without_steps(self.audit.run), optional),
             Component("orphans", without_steps(partial(orphans.watch, self.children)), optional),
