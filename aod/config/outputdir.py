@@ -5,7 +5,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from aod.host import directories as private
+from aod.host import directories
 from aod.host.mounts import Mount
 from aod.host.paths import share_problems
 
@@ -29,7 +29,7 @@ def output_dir_problems(path: Path) -> list[str]:
         return [f"{path} exists and is not a directory (give another one)"]
     if problems := _write_problems(path, "write to", path):
         return problems
-    reason = private.objection(path, found)
+    reason = directories.objection(path, found)
     return [f"cannot use {path}: {reason}"] if reason else []
 
 

@@ -42,7 +42,7 @@ def runtime_directory(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def is_made_at_start(directory: Path, environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether it is one of LOGS_DIRECTORY: systemd makes it at each start of the service."""
+    """Return whether it is one of LOGS_DIRECTORY: systemd makes it at each start of the service."""
     return str(directory) in environ.get("LOGS_DIRECTORY", "").split(":")
 
 

@@ -64,7 +64,7 @@ def open_through(
         opened.callback(os.close, fd)
         fds[step] = fd
 
-    def look(step: PurePosixPath) -> PurePosixPath | None:
+    def open_step(step: PurePosixPath) -> PurePosixPath | None:
         if step in fds:  # a link led back to it
             return None
         keep(step, open_or_make(step.name, _STEP, fds[step.parent], create=create))
@@ -75,7 +75,7 @@ def open_through(
         return target
 
     keep(_ROOT, os.open(_ROOT, _STEP | os.O_DIRECTORY))
-    return fds[_walk(path, look)]
+    return fds[_walk(path, open_step)]
 
 
 def open_or_make(name: str, flags: int, dir_fd: int, *, create: bool) -> int:
@@ -89,7 +89,7 @@ def open_or_make(name: str, flags: int, dir_fd: int, *, create: bool) -> int:
 
 
 def _walk(path: Path, target_of: Callable[[PurePosixPath], PurePosixPath | None]) -> PurePosixPath:
-    """Return where an absolute path leads; `target_of` a step tells what its link says, if any.
+    """Return where an absolute path leads; `target_of` returns what a step's link says, if any.
 
     No step has a link before its last name. Raises OSError (ELOOP).
     """
@@ -112,7 +112,7 @@ def _walk(path: Path, target_of: Callable[[PurePosixPath], PurePosixPath | None]
 
 
 def _forbidden(path: PurePosixPath, mounts: Sequence[Mount]) -> Mount | None:
-    """Return the share that a path lies on, or the automount that a look at it would trigger."""
+    """Return the share that a path lies on, or the automount that access to it would trigger."""
     mount = mount_of(path, mounts)
     return mount if mount and (mount.is_cifs or mount.fstype == "autofs") else None
 

@@ -17,14 +17,14 @@ MAX_THREADS = 10
 MAX_BYTES = 4096
 """Kept of each file; a stack of the kernel has at most 64 entries."""
 COMM_CHARS = 15
-"""Of a thread's name, as in an event: that of a kworker is told with its work queue."""
+"""Of a thread's name, as in an event: that of a kworker is shown with its work queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
     """One thread: `state` as in its status file, `wchan` where it sleeps, `stack` innermost first.
 
-    What the kernel does not tell is empty: a stack needs CONFIG_STACKTRACE and CAP_SYS_ADMIN.
+    What the kernel does not show is empty: a stack needs CONFIG_STACKTRACE and CAP_SYS_ADMIN.
     `pid` is that of its process.
     """
 
@@ -43,7 +43,7 @@ Threads: TypeAlias = Mapping[tuple[int, int, int], Thread]
 def waiting_for(requests: Events, proc: Path = PROC) -> dict[tuple[int, int, int], Thread]:
     """Look at the threads behind open requests of shape (n,), at most MAX_THREADS; reads files.
 
-    A compound is one wait, told with the first of its requests. Nobody waits for an async one.
+    A compound is one wait, shown with the first of its requests. Nobody waits for an async one.
     """
     waited = requests[(requests["flags"] & Flag.ASYNC) == 0]
     first: dict[tuple[int, int], tuple[int, int, int]] = {}
@@ -76,5 +76,5 @@ def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES).decode(errors="replace")
-    except OSError:  # the thread has ended, or the kernel does not tell
+    except OSError:  # the thread has ended, or the kernel does not show it
         return ""

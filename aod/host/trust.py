@@ -39,5 +39,5 @@ def objection(
 
 
 def is_trusted(uid: int) -> bool:
-    """Tell whether a user is root or this one: either could change us as well."""
+    """Return whether a user is root or this one: either could change us as well."""
     return uid in (0, os.geteuid())
