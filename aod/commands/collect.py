@@ -42,8 +42,8 @@ def collect(
         # The service works by the config that it has taken over, however bad the file is now.
         if not service or not (is_there(config) or config == DEFAULT_FILE):
             raise
-        told = "aod: the config has problems (aod config check): the running service collects"
-        typer.echo(told, err=True)
+        warning = "aod: the config has problems (aod config check): the running service collects"
+        typer.echo(warning, err=True)
         typer.echo(_ask(service, reason))
         return
     if service and _keeps_in(service, loaded.aod_output_dir):

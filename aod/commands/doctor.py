@@ -112,10 +112,10 @@ async def _fire_and_keep(config: Path, as_json: bool) -> None:
 
     loaded = await asyncio.to_thread(partial(load, config, os.environ, guarded=True))
     shot = await fire(loaded)
-    await keep(shot.anomaly, loaded, shot.evidence, partial(_tell, as_json))
+    await keep(shot.anomaly, loaded, shot.evidence, partial(_print_sealed, as_json))
 
 
-def _tell(as_json: bool, sealed: Path) -> None:
+def _print_sealed(as_json: bool, sealed: Path) -> None:
     """Print what the sealed bundle holds: that it can be read is part of the proof."""
     from aod.bundle import read_manifest
     from aod.text import printable, table
@@ -123,8 +123,8 @@ def _tell(as_json: bool, sealed: Path) -> None:
     manifest = read_manifest(sealed)
     if as_json:
         actions = {name: asdict(found) for name, found in manifest.actions.items()}
-        told = {"bundle": str(sealed), "trigger": manifest.trigger, "actions": actions}
-        typer.echo(json.dumps(told, indent=1))
+        fields = {"bundle": str(sealed), "trigger": manifest.trigger, "actions": actions}
+        typer.echo(json.dumps(fields, indent=1))
         return
     rows = [(name, found.state, found.reason) for name, found in manifest.actions.items()]
     typer.echo("\n".join(map(printable, table(("action", "state", "note"), rows))))

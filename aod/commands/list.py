@@ -96,7 +96,7 @@ def _look_into(directory: Path, entry: "Entry") -> Listed:
 def _plain(bundle: Listed) -> dict[str, object]:
     """Return a bundle as JSON can hold it."""
     counts = [{"name": each.name, "count": each.count} for each in bundle.anomalies]
-    told: dict[str, object] = {
+    fields: dict[str, object] = {
         "name": bundle.entry.name,
         "timestamp": bundle.entry.timestamp,
         "bytes": bundle.entry.bytes,
@@ -106,9 +106,9 @@ def _plain(bundle: Listed) -> dict[str, object]:
         "shares": bundle.shares(),
     }
     if not bundle.manifest:
-        return told | {"problem": bundle.problem}
+        return fields | {"problem": bundle.problem}
     suppressed = [asdict(each) for each in bundle.manifest.suppressed_since_last]
-    return told | {"suppressed_since_last": suppressed}
+    return fields | {"suppressed_since_last": suppressed}
 
 
 def _table(bundles: Sequence[Listed]) -> list[str]:
@@ -158,7 +158,7 @@ def _list_suppressed(as_json: bool) -> None:
 
 
 def _held_back() -> tuple["Suppressed", ...]:
-    """Ask the service; without one look at what the last one has left."""
+    """Ask the service; without one read what the last one has left."""
     from aod.control import find
     from aod.control.answers import SuppressedAnswer
     from aod.errors import HostError

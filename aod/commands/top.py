@@ -46,7 +46,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class NamedSample:
     """A sample, and what its trees are called."""
 
     sample: "Sample"
@@ -82,19 +82,19 @@ def _watch(view: View) -> None:
     from aod.control import find
 
     if service := find():
-        run_until_stopped(partial(show_samples, OfService(service), view))
+        run_until_stopped(partial(show_samples, ServiceSamples(service), view))
     else:
         watch_until_stopped(_nothing, partial(_top, view))
 
 
-class OfService:
+class ServiceSamples:
     """Takes samples of a service's counters; the first one says whether there are any."""
 
     def __init__(self, service: "Client") -> None:
         self._service = service
         self._is_first = True
 
-    def __call__(self) -> Taken:
+    def __call__(self) -> NamedSample:
         """Return a sample, with the names that the service has; blocks."""
         from aod.control.answers import SampleAnswer
 
@@ -103,10 +103,10 @@ class OfService:
         if self._is_first and not answer.attached:
             log.warning("cifs is not loaded: the service waits for it")
         self._is_first = False
-        return Taken(answer.sample(), answer.names())
+        return NamedSample(answer.sample(), answer.names())
 
 
-class OfTracer:
+class TracerSamples:
     """Takes samples of a tracer's counters, and looks up the names."""
 
     def __init__(self, tracer: "Tracer") -> None:
@@ -115,14 +115,14 @@ class OfTracer:
         self._tracer = tracer
         self._names = Names()
 
-    def __call__(self) -> Taken:
+    def __call__(self) -> NamedSample:
         """Return a sample; blocks."""
         from aod.tracer.sampling import sample
 
         taken = sample(self._tracer)
         # After the sample, so that what it holds has a name.
         self._names.refresh()
-        return Taken(taken, self._names)
+        return NamedSample(taken, self._names)
 
 
 def _nothing() -> "Filter":
@@ -133,10 +133,10 @@ def _nothing() -> "Filter":
 
 
 async def _top(view: View, tracer: "Tracer", stop: asyncio.Event) -> None:
-    await show_samples(OfTracer(tracer), view, stop)
+    await show_samples(TracerSamples(tracer), view, stop)
 
 
-async def show_samples(take: Callable[[], Taken], view: View, stop: asyncio.Event) -> None:
+async def show_samples(take: Callable[[], NamedSample], view: View, stop: asyncio.Event) -> None:
     """Show what lies between samples until `stop` is set or enough were shown; `take` blocks."""
     loop = asyncio.get_running_loop()
     before, due_s, shown = await asyncio.to_thread(take), loop.time(), 0
@@ -152,7 +152,7 @@ async def show_samples(take: Callable[[], Taken], view: View, stop: asyncio.Even
         before, shown = after, shown + 1
 
 
-def _snapshot(before: "Sample", taken: Taken, sort: Sort) -> "Activities":
+def _snapshot(before: "Sample", taken: NamedSample, sort: Sort) -> "Activities":
     from aod.activity.activities import Activities, activity, total
     from aod.clock import iso, wall_offset_ns
 

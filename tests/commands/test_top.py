@@ -30,7 +30,7 @@ class Samples:
     def __init__(self) -> None:
         self.taken = 0
 
-    def __call__(self) -> command.Taken:
+    def __call__(self) -> command.NamedSample:
         reads, writes = np.zeros(BUCKETS, np.int64), np.zeros(BUCKETS, np.int64)
         reads[13], writes[9] = 20 * self.taken, 100 * self.taken
         counters = {
@@ -39,7 +39,7 @@ class Samples:
         }
         self.taken += 1
         taken = Sample(self.taken * SECOND, counters, {(1, 5, READ): 3})
-        return command.Taken(taken, KnownTrees({}))
+        return command.NamedSample(taken, KnownTrees({}))
 
 
 class Kept:
@@ -126,7 +126,7 @@ async def test_without_a_service_the_names_are_looked_up_with_each_sample(
 ) -> None:
     debug_data = tmp_path / "DebugData"
     monkeypatch.setattr(names_module, "Names", partial(Names, debug_data))
-    take = command.OfTracer(cast(Tracer, FakeTracer()))
+    take = command.TracerSamples(cast(Tracer, FakeTracer()))
 
     before = await asyncio.to_thread(take)
     debug_data.write_text("1) ConnectionId: 0x0 Hostname: nas01\n")
