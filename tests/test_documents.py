@@ -1,5 +1,6 @@
 """What the documents say is what the code does."""
 
+import ast
 import configparser
 import re
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from tests.evidence import no_names
 DOCUMENTS = ("README.md", "USAGE.md", "CONTRIBUTING.md", "CHANGELOG.md")
 USAGE = (ROOT / "USAGE.md").read_text()
 CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+FACES = sorted((ROOT / "aod").glob("*/__init__.py"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -234,3 +236,16 @@ def test_readme_is_short_around_its_summary() -> None:
     assert (
         len(before.splitlines()) + len(after.partition("<!-- /summary -->")[2].splitlines()) < 150
     )
+
+
+def purposes() -> dict[str, str]:
+    """Return what each room says of itself in the first line of its face."""
+    faces = {face.parent.name: ast.get_docstring(ast.parse(face.read_text())) for face in FACES}
+    return {room: (told or "").partition("\n")[0] for room, told in faces.items()}
+
+
+def test_contributing_has_every_room_with_its_purpose() -> None:
+    tree = (ROOT / "CONTRIBUTING.md").read_text().partition("## The tree\n")[2]
+    listed = dict(re.findall(r"^\| `aod/(\w+)/` \| (.*) \|$", tree, re.M))
+
+    assert listed == purposes()

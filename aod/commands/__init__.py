@@ -1,1 +1,1 @@
-"""The command line: one command, one file."""
+"""The command line: a command a file; `loop.py` and `options.py` are what several share."""

@@ -1,4 +1,4 @@
-"""Talking to the running service over a socket: what listens, and what asks."""
+"""How a command talks to the running service: the socket, its protocol, typed answers."""
 
 from aod.control.client import Client, find
 from aod.control.protocol import Options

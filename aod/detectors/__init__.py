@@ -1,4 +1,4 @@
-"""The detectors, by the `type` that the config names them with."""
+"""Events in, an Anomaly out: a detector a file, and what feeds and replaces them."""
 
 import enum
 import importlib
