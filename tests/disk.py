@@ -14,7 +14,7 @@ import aiofiles.threadpool
 import pytest
 
 from aod import redact
-from aod.bundle import Clean, read_manifest, read_member
+from aod.bundle import Clean, OutputDirectory, read_manifest, read_member
 from aod.bundle.manifest import Manifest
 
 
@@ -140,3 +140,10 @@ class Faults:
                 return super().write(data)
 
         return Raw(fd, "w")
+
+
+def still_bytes(output: OutputDirectory) -> int:
+    """Return what open bundles may still write, as the next one finds it."""
+    next_one = output.reservations.reserve("next", {}, 0, output)
+    output.reservations.release("next")
+    return next_one.reserved_bytes

@@ -85,11 +85,6 @@ class Reservations:
         with self._lock:
             self._promised_bytes.pop(name, None)
 
-    def still_bytes(self, disk: Disk) -> int:
-        """Return what all of them together may still write."""
-        with self._lock:
-            return self._still_bytes(disk.written_bytes)
-
     def _still_bytes(self, written_bytes: Callable[[str], int]) -> int:
         promised = self._promised_bytes.items()
         return sum(max(0, 2 * promise - written_bytes(name)) for name, promise in promised)

@@ -9,6 +9,7 @@ import pytest
 from aod.bundle import EVENTS, Bundle, OutputDirectory, fit
 from aod.bundle.manifest import Manifest
 from aod.bundle.space import OWN_BYTES
+from tests.disk import still_bytes
 
 STAMP = 1763806988_123456789
 MANIFEST = Manifest(1, "sealed")
@@ -50,16 +51,16 @@ def test_a_bundle_reserves_its_actions_its_own_files_and_the_sealed_file(
         room = output.reservations.reserve(bundle.name, {"dmesg": 16 * MIB}, 0, output)
 
         assert (room.actions, room.left_out) == (("dmesg",), ())
-        assert output.reservations.still_bytes(output) == 2 * (16 * MIB + OWN_BYTES)
+        assert still_bytes(output) == 2 * (16 * MIB + OWN_BYTES)
 
 
 def test_what_is_written_is_no_longer_reserved(output: OutputDirectory) -> None:
     with Bundle.create(output, STAMP) as bundle:
         output.reservations.reserve(bundle.name, {"dmesg": 16 * MIB}, 0, output)
-        before = output.reservations.still_bytes(output)
+        before = still_bytes(output)
         bundle.write("dmesg.txt", bytes(5 * MIB))
 
-        assert output.reservations.still_bytes(output) == before - 5 * MIB
+        assert still_bytes(output) == before - 5 * MIB
 
 
 def test_a_bundle_that_is_being_sealed_reserves_the_rest_of_its_sealed_file(
@@ -70,19 +71,19 @@ def test_a_bundle_that_is_being_sealed_reserves_the_rest_of_its_sealed_file(
     def look(fd: int) -> None:
         fsync(fd)
         if (output.path / f"{bundle.name}.tar.zst.tmp").exists():
-            seen.append(output.reservations.still_bytes(output))
+            seen.append(still_bytes(output))
 
     with Bundle.create(output, STAMP) as bundle:
         output.reservations.reserve(bundle.name, {"dmesg": 16 * MIB}, 0, output)
         bundle.write("dmesg.txt", os.urandom(MIB))
         output.reservations.settle(bundle.name, output.written_bytes(bundle.name))
-        before = output.reservations.still_bytes(output)
+        before = still_bytes(output)
         monkeypatch.setattr(os, "fsync", look)
         bundle.seal(MANIFEST)
 
     assert before == MIB
     assert seen == [0]
-    assert output.reservations.still_bytes(output) == 0
+    assert still_bytes(output) == 0
 
 
 @pytest.mark.parametrize("end", [Bundle.close, Bundle.discard])
@@ -93,7 +94,7 @@ def test_a_bundle_that_has_ended_reserves_nothing(output: OutputDirectory, end: 
 
     end(bundle)
 
-    assert output.reservations.still_bytes(output) == 0
+    assert still_bytes(output) == 0
 
 
 def test_the_next_bundle_gets_what_open_ones_have_not_reserved(output: OutputDirectory) -> None:

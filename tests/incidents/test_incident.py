@@ -27,6 +27,7 @@ from aod.processes.command import Command
 from aod.redact import Scrubber
 from tests.children import make_runner
 from tests.conftest import Collect, make_anomaly, make_config, manifest_of, names_in
+from tests.disk import still_bytes
 from tests.evidence import Counting, LookUps, make_evidence
 
 Script = dict[str, Collect]
@@ -315,7 +316,7 @@ async def test_what_one_incident_reserves_the_next_one_does_not_get(
 
     assert short["disk"]["reserved_bytes"] > 6 * cap_bytes
     assert states(short) == {"stats": "ok", "mounts": "skipped"}
-    assert output.reservations.still_bytes(output) == 0
+    assert await asyncio.to_thread(still_bytes, output) == 0
 
 
 async def test_a_directory_that_is_gone_is_made_anew(
@@ -341,7 +342,7 @@ async def test_a_bundle_that_cannot_be_opened_leaves_nothing(
 
     assert names_in(output.path) == []
     assert output.open_names == set()
-    assert output.reservations.still_bytes(output) == 0
+    assert await asyncio.to_thread(still_bytes, output) == 0
 
 
 async def test_a_clock_that_is_set_while_collecting_does_not_move_the_events(

@@ -18,7 +18,7 @@ from aod.detectors.anomaly import Anomaly
 from aod.incidents.incidents import Incidents
 from aod.report.summary import render
 from tests.conftest import Collect, Logged, make_anomaly, make_config, names_in
-from tests.disk import Faults, clean_of, remount, small_disk, unrecorded, whole
+from tests.disk import Faults, clean_of, remount, small_disk, still_bytes, unrecorded, whole
 from tests.events import SECOND
 from tests.incidents.test_incidents import handle, make_incidents
 
@@ -67,7 +67,7 @@ async def check_next(incidents: Incidents, output: OutputDirectory, *, told: boo
     assert {action.state for action in last.actions.values()} == {"ok"}
     assert held_back == ([("latency", 1)] if told else [])
     assert output.open_names == output.troubled == set()
-    assert output.reservations.still_bytes(output) == 0
+    assert await asyncio.to_thread(still_bytes, output) == 0
 
 
 def open_files() -> set[str]:
