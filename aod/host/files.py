@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,12 +55,10 @@ def write_atomic(name: str, data: bytes, dir_fd: int) -> None:
 
 
 @contextlib.contextmanager
-def written_atomic(
-    name: str, dir_fd: int, before: Callable[[], None] = lambda: None
-) -> Iterator[BinaryIO]:
+def written_atomic(name: str, dir_fd: int) -> Iterator[BinaryIO]:
     """Yield a hidden temporary file that gets its name when it is whole and on the disk.
 
-    `before` is called just before that; when it, or the writing, raises, nothing stays.
+    It has none yet while the context lasts; when what is done in it raises, nothing stays.
     """
     temporary = f".{name}.tmp"
     unlink_missing(temporary, dir_fd)
@@ -69,7 +67,6 @@ def written_atomic(
             yield file
             file.flush()
             os.fsync(file.fileno())
-        before()
         os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     except BaseException:
         unlink_missing(temporary, dir_fd)

@@ -108,12 +108,13 @@ class _Work:
 
     def write(self, name: str, raw_fd: int, target_fd: int) -> int:
         """Write a file without names; its pseudonyms are on the disk before it has its name."""
-        save = self._pseudonyms.save
         with (
             textfiles.opened(name, raw_fd) as file,
-            files.written_atomic(name, target_fd, save) as target,
+            files.written_atomic(name, target_fd) as target,
         ):
-            return textfiles.rewrite(file, target, self.text().redact)
+            size = textfiles.rewrite(file, target, self.text().redact)
+            self._pseudonyms.save()
+            return size
 
     def manifest(self, manifest: Manifest) -> Manifest:
         """Return the manifest without names."""
