@@ -74,9 +74,13 @@ class MappedMap(Map):
     def __init__(self, bpf_object: Any, name: str, value: str, dtype: np.dtype[np.void]) -> None:
         super().__init__(bpf_object, name, value=value)
         size = self.capacity * dtype.itemsize
-        # Not unmapped here: a thread that still reads keeps it, and the last one frees it.
         memory = mmap.mmap(self.fd, size, mmap.MAP_SHARED, mmap.PROT_READ)
         self._records = np.frombuffer(memory, dtype)
+
+    def close(self) -> None:
+        """Let go of the memory: a thread that still reads keeps it, and the last one frees it."""
+        super().close()
+        self._records = np.empty(0, self._records.dtype)
 
     @property
     def records(self) -> NDArray[np.void]:

@@ -27,6 +27,7 @@ from aod.tracer.libbpf import libbpf_version
 from aod.tracer.own import OwnProcesses
 from aod.tracer.probe_states import Attached
 from aod.tracer.program import Tracer
+from aod.tracer.ring import Ring
 from aod.tracer.sampling import sample
 from aod.tracer.state import Scan, TracerState
 
@@ -92,8 +93,8 @@ class ModuleWatcher:
                         self._announce(on_change)
                     if ring and found:
                         await asyncio.to_thread(self._let_go, found)
-                    elif found and (tracer := await self._load(found)):
-                        ring = group.create_task(tracer.ring.watch(on_events), name="ring")
+                    elif found and (loaded := await self._load(found)):
+                        ring = group.create_task(loaded.watch(on_events), name="ring")
                     self._announce(on_change)
 
     async def finish(self, on_events: OnEvents) -> None:
@@ -212,7 +213,7 @@ class ModuleWatcher:
     def _is_gone(self, found: Module | None) -> bool:
         return not found or not self._module or found.identity != self._module.identity
 
-    async def _load(self, found: Module) -> Tracer | None:
+    async def _load(self, found: Module) -> Ring | None:
         wanted = self._wanted
         try:
             tracer = await asyncio.to_thread(self._climb, wanted, self.own)
@@ -221,7 +222,7 @@ class ModuleWatcher:
                 raise
             return None  # cifs went while its types were looked up
         await asyncio.to_thread(self._take, tracer, found, wanted)
-        return tracer
+        return tracer.ring
 
     def _take(self, tracer: Tracer, found: Module, wanted: Filter) -> None:
         with self._lock:

@@ -128,3 +128,16 @@ def test_a_filter_that_wants_credits_later_has_each_of_their_probes_tried(
         # cifs is not here to attach to: one that was tried is missing.
         tried = {*tracer.programs, *tracer.missing}
         assert {probe.program for probe in CREDITS} == tried
+
+
+def test_a_closed_tracer_keeps_no_map_in_memory(kernel_types: Path) -> None:
+    def mapped() -> int:
+        return Path("/proc/self/maps").read_text().count("anon_inode:bpf-map")
+
+    before = mapped()
+    with Tracer(btf=kernel_types) as tracer:
+        assert mapped() > before
+
+    assert mapped() == before
+    with pytest.raises(TracerError, match="the tracer is closed"):
+        tracer.open_requests()
