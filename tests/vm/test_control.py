@@ -4,8 +4,6 @@ import json
 import signal
 from pathlib import Path
 
-import pytest
-
 from tests.vm.daemon import AOD, OUTPUT, Daemon, Left, anomaly, watching
 from tests.vm.lab import SHARE, Machine
 
@@ -18,7 +16,6 @@ MOST_LINKS = (
 )
 
 
-@pytest.mark.promise
 def test_no_command_attaches_a_second_set_of_probes(vm: Machine, tmp_path: Path) -> None:
     daemon = Daemon.start(vm, CONFIG)
     links = int(vm.run(LINKS).stdout)

@@ -1,6 +1,5 @@
 """The metrics beside a workload whose size is known, over two loads of cifs."""
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from aod.smb import Command
@@ -43,7 +42,6 @@ def writes_of_cifs(vm: Machine) -> int:
     return parse_stats(vm.read(STATS).decode())[Command.SMB2_WRITE]
 
 
-@pytest.mark.promise
 def test_writes_are_counted_over_two_loads_of_cifs_as_cifs_counts_them(vm: Machine) -> None:
     vm.run(f"touch {SERVED}/written && chown alice {SERVED}/written; mkdir {FOLDER}")
     before = writes_of_cifs(vm)

@@ -22,7 +22,6 @@ def sets(vm: Machine, pid: int) -> dict[str, set[int]]:
     return {key: {int(value, 16) for k, value in pairs if k == key} for key, _ in pairs}
 
 
-@pytest.mark.promise
 @pytest.mark.each_suite
 def test_no_thread_has_a_right_and_cifs_may_come_back(vm: Machine) -> None:
     latency = {"type": "Latency", "default_threshold_ms": 60_000}

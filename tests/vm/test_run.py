@@ -158,7 +158,6 @@ def test_a_storm_of_a_minute_is_one_bundle_with_its_count(vm: Machine, tmp_path:
     assert in_bundle + later >= operations
 
 
-@pytest.mark.promise
 def test_a_healthy_share_leaves_no_bundle(vm: Machine, tmp_path: Path) -> None:
     daemon = Daemon.start(vm)
     vm.run(
