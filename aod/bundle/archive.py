@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import zstandard
 
-from aod.bundle.manifest import MANIFEST, Digest, Manifest, parse, parse_digests
+from aod.bundle.manifest import DAMAGED, MANIFEST, Digest, Manifest, parse, parse_digests
 from aod.errors import BundleError
 from aod.host import files
 
@@ -22,7 +22,6 @@ MAX_MEMBER_BYTES = 64 << 20
 """The largest member that is read into memory."""
 
 _LEVEL = 3
-_DAMAGED = "it is damaged or cut off: fetch it again and compare its size"
 # Damaged data surfaces as any of these from zstandard and tarfile.
 _UNREADABLE = (tarfile.TarError, zstandard.ZstdError, EOFError, ValueError, OverflowError)
 
@@ -71,7 +70,7 @@ def read_member(path: Path, name: str) -> bytes:
     except OSError as error:
         raise BundleError(f"cannot read {name} of {path}: {error.strerror or error}") from error
     except _UNREADABLE as error:
-        raise BundleError(f"cannot read {name} of {path}: {error}; {_DAMAGED}") from error
+        raise BundleError(f"cannot read {name} of {path}: {error}; {DAMAGED}") from error
 
 
 def read_file(name: str, dir_fd: int) -> bytes:

@@ -6,6 +6,7 @@ this one are read as well: each key that they lack has a default.
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, TypeAlias, TypeVar, get_type_hints
@@ -24,6 +25,11 @@ from aod.errors import BundleError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+DAMAGED = "it is damaged or cut off: fetch it again and compare its size"
+
+_HALVES = re.compile("[\ud800-\udfff]")
+_ESCAPED_HALF = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F]")
+_MEMBERS = ("constrained-int", "float")
 
 T = TypeVar("T")
 
@@ -296,21 +302,47 @@ def row(operation: Operation) -> dict[str, object]:
 
 
 def _encoded(plain: object) -> bytes:
-    """Return it as JSON; half of a character, as an argument of a command line can hold, as `?`."""
-    return json.dumps(plain, indent=1, ensure_ascii=False).encode(errors="replace")
+    r"""Return it as JSON.
+
+    A byte that was no character, as an argument of a command line can hold it, is a half of a
+    surrogate pair in Python and nothing in UTF-8: it is spelled `\udcff`, as in summary.txt.
+    """
+    text = json.dumps(plain, indent=1, ensure_ascii=False)
+    return _HALVES.sub(lambda half: f"\\\\u{ord(half[0]):04x}", text).encode()
 
 
 def _parse(adapter: TypeAdapter[T], data: bytes, source: object) -> T:
     try:
         return adapter.validate_json(data, strict=True)
     except (ValidationError, RecursionError) as error:
-        raise BundleError(f"cannot read {MANIFEST} of {source}: {_problem(error)}") from error
+        # 0.1.0 wrote halves of surrogate pairs as escapes of JSON, which pydantic takes for none.
+        if (whole := _whole(data)) is not None:
+            return _parse(adapter, whole, source)
+        raise BundleError(_refusal(error, source)) from error
+
+
+def _whole(data: bytes) -> bytes | None:
+    """Return JSON with its halves of surrogate pairs spelled out, None where it has none."""
+    try:
+        spelled = _encoded(json.loads(data)) if _ESCAPED_HALF.search(data) else None
+    except (ValueError, RecursionError):
+        return None
+    return None if spelled is None or _ESCAPED_HALF.search(spelled) else spelled
+
+
+def _refusal(error: Exception, source: object) -> str:
+    problems = error.errors(include_input=False) if isinstance(error, ValidationError) else []
+    if any(problem["loc"] == ("format",) for problem in problems):
+        return f"{source} is no bundle of aod: its {MANIFEST} has no format number"
+    hint = f"; {DAMAGED}" if not problems or problems[0]["type"] == "json_invalid" else ""
+    return f"cannot read {MANIFEST} of {source}: {_problem(error)}{hint}"
 
 
 def _problem(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return "nested too deeply"
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(map(str, first["loc"])) or "the file"
+    # A number of either kind is a union for pydantic, which names the member that it tried.
+    place = ".".join(str(part) for part in first["loc"] if part not in _MEMBERS) or "the file"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{place}: {first['msg']}{more}"

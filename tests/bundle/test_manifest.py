@@ -85,7 +85,29 @@ def test_half_a_character_of_a_command_line_can_be_written_and_read() -> None:
     manifest = Manifest(1, "sealed", anomalies=(Anomaly("manual", "manual", reason="\udcff"),))
 
     (anomaly,) = parse(dump(manifest), "a test").anomalies
-    assert anomaly.reason == "?"
+    assert anomaly.reason == r"\udcff"
+
+
+def test_half_a_character_as_0_1_0_wrote_it_is_read() -> None:
+    reasons = ["\udcff", r"\ud800", "\U0001f600"]
+    anomalies = [{"anomaly": "manual", "name": "manual", "reason": reason} for reason in reasons]
+    data = json.dumps({"format": 1, "state": "sealed", "anomalies": anomalies}).encode()
+
+    read = [anomaly.reason for anomaly in parse(data, "a test").anomalies]
+    assert read == [r"\udcff", r"\ud800", "\U0001f600"]
+
+
+@pytest.mark.parametrize("format_", ["1", True, None])
+def test_without_a_format_number_it_is_no_bundle(format_: object) -> None:
+    data = json.dumps({"format": format_, "state": "sealed"}).encode()
+
+    with pytest.raises(BundleError, match=r"^b is no bundle of aod: its manifest\.json has no"):
+        parse(data, "b")
+
+
+def test_json_that_ends_early_is_called_damaged() -> None:
+    with pytest.raises(BundleError, match="fetch it again"):
+        parse(b'{"format": 1, "sta', "b")
 
 
 def test_keys_of_a_later_version_are_left_out() -> None:
@@ -97,8 +119,6 @@ def test_keys_of_a_later_version_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "place"),
     [
-        ("format", "1", "format: "),
-        ("format", True, "format: "),
         ("anomalies", 5, "anomalies: "),
         ("anomalies", [{"anomaly": "x"}], "anomalies.0.name: "),
         ("actions", {"dmesg": {"state": 1}}, "actions.dmesg.state: "),
