@@ -59,7 +59,7 @@ class Turn:
 
 
 def use_files(folder: Path, duration_s: float, workers: int) -> Turn:
-    """Let some threads use small files for a while, and time each call."""
+    """Let some threads use small files for a while, each at least one, and time each call."""
     taken: dict[str, list[int]] = {kind: [] for kind in KINDS}
     started_s = time.monotonic()
     threads = [
@@ -85,7 +85,7 @@ def _worker(folder: Path, until_s: float, taken: Mapping[str, list[int]]) -> Non
         taken[kind].append(time.perf_counter_ns() - started_ns)
         return result
 
-    while time.monotonic() < until_s:
+    while number == 0 or time.monotonic() < until_s:  # a turn without a file has no rate
         path = folder / f"file{number}"
         fd = timed("create", os.open, path, os.O_CREAT | os.O_RDWR | os.O_EXCL)
         timed("write", _write, fd, content)

@@ -14,13 +14,16 @@ from tests.processes.test_command import DEADLINE_S, MakeOutput, is_gone, python
 
 LEAVES_ONE = """
 import os, time
+left, leaving = os.pipe()
 if os.fork() == 0:
     os.setsid()
     print(os.getpid(), flush=True)
     os.close(1)
     os.close(2)
+    os.close(leaving)
     time.sleep(1000)
-time.sleep({seconds})
+os.close(leaving)
+os.read(left, 1)
 """
 
 
@@ -53,7 +56,7 @@ async def test_a_grandchild_in_a_session_of_its_own_is_ended_and_reaped(
 ) -> None:
     output = make_output()
 
-    ending = await python(LEAVES_ONE.format(seconds=0)).run(children, output, DEADLINE_S)
+    ending = await python(LEAVES_ONE).run(children, output, DEADLINE_S)
 
     assert ending.state == "ok"
     orphan = int(await read(output, files))
