@@ -191,12 +191,14 @@ async def test_a_daemon_that_holds_the_pipe_does_not_hold_the_action(
 ) -> None:
     code = (
         "import os, signal\n"
+        "left, leaving = os.pipe()\n"
         "if os.fork() == 0:\n"
         "    os.setsid()\n"
+        "    os.close(leaving)\n"
         "    signal.alarm(20)\n"
         "    signal.pause()\n"
-        "else:\n"
-        "    import time; time.sleep(0.3)\n"
+        "os.close(leaving)\n"
+        "os.read(left, 1)\n"
     )
 
     async with asyncio.timeout(5):
