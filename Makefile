@@ -43,7 +43,7 @@ demo: payload ## a real SMB share gets slow, and aod catches it (needs no SMB se
 test: export LAB_SUITE ?= bookworm
 test: ## run the tests, of those on a real mount the ones that carry the promises
 	@$(SIDE_BY_SIDE) payload lab-if-possible
-	$(AS_ROOT) $(PYTHON) -m pytest -n auto --dist loadgroup -m "promise or not lab" $(PYTEST_ARGS)
+	$(AS_ROOT) $(PYTHON) -m pytest -n auto -m "promise or not lab" $(PYTEST_ARGS)
 
 test-lab: payload ## run every test on a real mount, on two kernels (long)
 	$(AS_ROOT) $(PYTHON) -m pytest -m lab $(or $(PYTEST_ARGS),tests/vm)

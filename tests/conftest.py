@@ -31,14 +31,23 @@ os.umask(0o022)  # a config that is written with another one may be refused
 
 if TYPE_CHECKING:
     from tests.fakes import FakeTracer
+    from tests.sharing import OneGuest
 
 Collect = Callable[[Context, Output], Awaitable[Result]]
 Notes = Callable[[], list[str]]
 
 
+@pytest.hookimpl(optionalhook=True)  # xdist may be absent
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "OneGuest":
+    """Keep the tests of the lab together."""
+    from tests.sharing import OneGuest
+
+    return OneGuest(config, log)
+
+
 @pytest.fixture(autouse=True, scope="session")
-def warmed_up() -> None:
-    """Read what serve() reads before its loop has anything to do."""
+def tables() -> None:
+    """The tables that the service reads at its start are read, whichever test comes first."""
     smb.statuses()
 
 
@@ -47,12 +56,6 @@ def no_blocking_call() -> Iterator[BlockBuster]:
     """Fail the test in which code of aod blocks the loop."""
     with blockbuster_ctx("aod") as blockbuster:
         yield blockbuster
-
-
-@pytest.fixture(autouse=True, scope="session")
-def tables() -> None:
-    """The tables that the service reads at its start are read, whichever test comes first."""
-    smb.statuses()
 
 
 @pytest.fixture(autouse=True)

@@ -19,13 +19,12 @@ _SUITES = ("bookworm", "trixie")
 _TEST_TIMEOUT_S = 1800
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist, which reads its groups, and before -m
+@pytest.hookimpl(tryfirst=True)  # before -m
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that run in a guest: one process runs them all, with time for a cold lab."""
+    """Mark the tests that run in a guest, and give them time for a cold lab."""
     for item in items:
         if isinstance(item, pytest.Function) and "lab" in item.fixturenames:
             item.add_marker(pytest.mark.lab)
-            item.add_marker(pytest.mark.xdist_group("lab"))
             if not item.get_closest_marker("timeout"):
                 item.add_marker(pytest.mark.timeout(_TEST_TIMEOUT_S))
 
