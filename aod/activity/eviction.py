@@ -46,7 +46,7 @@ class Counters(Protocol):
         """
 
 
-class CounterRoom:
+class CounterEviction:
     """Makes room in the kernel's map of counters; a component."""
 
     def __init__(self, tracer: Counters, totals: Totals) -> None:

@@ -67,7 +67,7 @@ class Incidents:
         self._grace_s: float | None = None
 
     async def run(self, anomalies: Queue[Anomaly]) -> None:
-        """Handle anomalies until the channel is closed and every incident is sealed."""
+        """Handle anomalies until the queue is closed and every incident is sealed."""
         async for anomaly in anomalies:
             try:
                 self._take(anomaly)

@@ -25,7 +25,7 @@ COLLECT_S = 3600.0
 
 
 class AnswerRoutes:
-    """AnswerRoutes from the stages of a service."""
+    """What answers each request on the control socket, from the stages of the service."""
 
     def __init__(
         self,

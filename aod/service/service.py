@@ -13,7 +13,7 @@ import time
 from functools import partial
 
 from aod.actions.runner import Runner
-from aod.activity.eviction import CounterRoom
+from aod.activity.eviction import CounterEviction
 from aod.activity.totals import Totals
 from aod.bundle import OutputDirectory
 from aod.config import Config
@@ -93,7 +93,7 @@ class Service:
         self.tracer = ModuleWatcher(needed(self.detection.filter), self.totals, climb)
         self.events = EventFanOut(self.detection, self.refresher)
         self.open_requests = OpenRequests(self.tracer, self.names)
-        self.room = CounterRoom(self.tracer, self.totals)
+        self.eviction = CounterEviction(self.tracer, self.totals)
         # What is said of the service.
         self.losses = Losses(self.tracer, self.detection, self.anomalies)
         self.scan = Scan(
@@ -166,7 +166,7 @@ class Service:
         return [
             self.output_watch.component,
             self.cleanup.component,
-            Component("counters", self.room.run, lasting),
+            Component("counters", self.eviction.run, lasting),
             Component("state", partial(self.state_file.run, self.interval), lasting),
             Component("watchdog", without_steps(self.watchdog.run), lasting),
             Component("reload", partial(self.reload.run, signals.reload), lasting),
